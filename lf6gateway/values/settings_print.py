@@ -1,0 +1,49 @@
+"""The settings in force as text that a person reads. Owns the masking of secrets; must never show one."""
+
+from __future__ import annotations
+
+from typing import Any, Final
+
+import yaml
+
+from lf6gateway.values.duration import Duration
+from lf6gateway.values.settings import KEYS, SECRETS, SECTIONS, Settings, value_of
+from lf6gateway.values.size import format_size
+
+MASK: Final = "***"
+"""What stands in the place of a secret."""
+
+
+def plain_value(settings: Settings, key: str) -> Any:
+    """A key's value as YAML has it: spans and amounts in their units, a secret masked, ``None`` where it is not set."""
+    value = value_of(settings, key)
+    if value is None:
+        return None
+    if key in SECRETS:
+        return MASK
+    if isinstance(value, Duration):
+        return str(value)
+    if isinstance(value, tuple):
+        return list(value)
+    if isinstance(value, int) and _is_amount(key):
+        return format_size(value)
+    return value
+
+
+def masked_yaml(settings: Settings) -> str:
+    """The whole configuration with its defaults as YAML, secrets masked; what is not set is ``null``."""
+    nested: dict[str, Any] = {}
+    for key in KEYS:
+        section, _, last = key.rpartition(".")
+        if not section:
+            nested[last] = plain_value(settings, key)
+        elif getattr(settings, section) is not None:
+            nested.setdefault(section, {})[last] = plain_value(settings, key)
+    return yaml.safe_dump(nested, sort_keys=False, allow_unicode=True, width=1000)
+
+
+def _is_amount(key: str) -> bool:
+    section, _, last = key.rpartition(".")
+    return isinstance(SECTIONS[section].model_fields[last].default, int) and (
+        last.endswith("_bytes") or last in ("max_report", "max_batch", "max_specimen")
+    )
