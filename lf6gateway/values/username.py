@@ -19,7 +19,7 @@ class BadUsername(ValueError):
 def parse_username(sent: bytes) -> str:
     """The name of a user, from the bytes that were sent.
 
-    :raises BadUsername: not UTF-8, empty, too long, ``.`` or ``..``, or with a control character, ``/`` or ``\\`` in it.
+    :raises BadUsername: not UTF-8; empty, too long, ``.`` or ``..``, or holding a control character, ``/``, ``\\``.
     """
     try:
         name = sent.decode()
