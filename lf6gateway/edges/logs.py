@@ -170,7 +170,7 @@ def install(options: MutableMapping[str, Any] | None, log_format: str, level: st
     """Make twistd write its whole log, from its first line on, through an observer of this module, to where its own
     options say. To be called in the plugin's ``postOptions``: twistd makes its log after that, before it forks.
 
-    :param options: twistd's own options, the ``parent`` of the plugin's. Another ``--logger`` given there is left alone,
+    :param options: twistd's own options, the ``parent`` of the plugin's. Another ``--logger`` there is left alone,
         and so is another host than twistd, which has a log of its own.
     """
     global _wanted
