@@ -63,8 +63,8 @@ def _buckets(settings: Settings) -> Iterator[Conflict]:
     if (s3.usage_bucket, s3.usage_prefix) == (s3.error_bucket, s3.error_prefix):
         yield Conflict(
             ("s3.error_prefix", "s3.error_bucket", "s3.usage_bucket", "s3.usage_prefix"),
-            f"is the same as s3.usage_prefix ({shown(s3.error_prefix)}), and the buckets are the same: usage and error "
-            "reports would have the same keys; give them different prefixes, such as usage and error",
+            f"usage and error reports would have the same keys, for their bucket {shown(s3.error_bucket)} and prefix "
+            f"{shown(s3.error_prefix)} are the same; give them different prefixes, such as usage and error",
         )
     if settings.aws.endpoint is None:
         for stream in Stream:
@@ -132,11 +132,12 @@ def _limits(settings: Settings) -> Iterator[Conflict]:
         if small_value > large_value:
             yield Conflict(
                 (small, large),
-                f"{format_size(small_value)} is more than {large} ({format_size(large_value)}), so that such a body "
-                f"could never be taken; lower it, or raise {large}",
+                f"{small} ({format_size(small_value)}) is more than {large} ({format_size(large_value)}), so that such "
+                "a body could never be taken; lower the one or raise the other",
             )
     if upload.retry_min > upload.retry_max:
         yield Conflict(
             ("upload.retry_min", "upload.retry_max"),
-            f"{upload.retry_min} is longer than upload.retry_max ({upload.retry_max}); lower it, or raise the other",
+            f"upload.retry_min ({upload.retry_min}) is longer than upload.retry_max ({upload.retry_max}); lower the one "
+            "or raise the other",
         )

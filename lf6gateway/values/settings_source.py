@@ -18,6 +18,7 @@ ENV_PREFIX: Final = "LIGHTFILE6_"
 
 _YAML: Final = "tag:yaml.org,2002:"
 _SCALARS: Final = frozenset(_YAML + kind for kind in ("str", "int", "float", "bool", "timestamp", "value"))
+_QUOTED: Final = re.compile(r"'[^']*'|\"[^\"]*\"")
 _SERVICE_LINK: Final = re.compile(
     r".*_(SERVICE_HOST|SERVICE_PORT(_\w+)?|PORT|PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)"
 )
@@ -172,15 +173,11 @@ def _place(name: str, mark: yaml.Mark | None) -> Place:
 
 
 def _syntax(error: yaml.MarkedYAMLError) -> str:
-    # PyYAML quotes pieces of the text, and the piece may be part of a secret; token names and single signs may stay.
-    words = [
-        re.sub(r"'(?!<[a-z ]+>')[^']{2,}'|\"[^\"]{2,}\"", "(...)", part)
-        for part in (error.context, error.problem)
-        if part
-    ]
-    return "is not YAML: " + shown_syntax(", ".join(words))
+    words = ", ".join(part for part in (error.context, error.problem) if part)
+    return "is not YAML: " + _QUOTED.sub(_unquoted, " ".join(words.split()))
 
 
-def shown_syntax(text: str) -> str:
-    """The parser's own words on one line."""
-    return " ".join(text.split())
+def _unquoted(found: re.Match[str]) -> str:
+    # PyYAML quotes pieces of the text, which may be part of a secret; single signs and names of tokens are harmless.
+    inner = found[0][1:-1]
+    return found[0] if len(inner) <= 1 or re.fullmatch(r"<[a-z ]+>", inner) else "(...)"
