@@ -138,6 +138,6 @@ def _limits(settings: Settings) -> Iterator[Conflict]:
     if upload.retry_min > upload.retry_max:
         yield Conflict(
             ("upload.retry_min", "upload.retry_max"),
-            f"upload.retry_min ({upload.retry_min}) is longer than upload.retry_max ({upload.retry_max}); lower the one "
-            "or raise the other",
+            f"upload.retry_min ({upload.retry_min}) is longer than upload.retry_max ({upload.retry_max}); lower the "
+            "one or raise the other",
         )
