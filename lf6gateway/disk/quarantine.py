@@ -31,7 +31,8 @@ class Quarantine:
         self.taken_bytes = 0
 
     def take(self, path: str, stream: str, why: str) -> str:
-        """Move a whole file here; returns its new path. The note goes to disk first, so that no file lies here without one."""
+        """Move a whole file here; returns its new path. The note goes to disk first, so that no file lies here without
+        one."""
         folder = self._folder(stream)
         target = self._unique(folder, os.path.basename(path))
         handle = self._fs.open(path)

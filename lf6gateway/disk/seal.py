@@ -1,0 +1,150 @@
+"""Sealing: a closed segment becomes a gzip member. Owns the order of effects: the member and the keys are durable
+before the segment is removed, and what cannot be read is in quarantine before that. Must never hold more than a frame
+in memory."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass, replace
+from hashlib import sha256
+from typing import Final
+
+from twisted.logger import Logger
+
+from lf6gateway.disk.compression import crc32, raw_deflate
+from lf6gateway.disk.damaged import Damaged
+from lf6gateway.disk.filesystem import FileSystem, Handle
+from lf6gateway.disk.folders import MemberFile, file_name
+from lf6gateway.disk.keyfile import write_keys
+from lf6gateway.disk.quarantine import Quarantine
+from lf6gateway.disk.segment import Bad, Segment, Torn, read_segment
+from lf6gateway.values.idempotency import KeyUse
+from lf6gateway.values.member import HEADER_BYTES, Member, encode_header
+
+_log = Logger()
+_COPY: Final = 1 << 20
+
+
+@dataclass(frozen=True, slots=True)
+class Sealed:
+    """What became of a segment.
+
+    :param member_file: the member; ``None`` if it held no record.
+    :param torn_bytes: length of an unfinished write at its end, cut off.
+    :param damaged: how many byte ranges of it are in quarantine.
+    :param records: how many records the member holds.
+    """
+
+    member_file: MemberFile | None
+    torn_bytes: int
+    damaged: int
+    records: int
+    freed_bytes: int
+    used_bytes: int
+
+
+def seal(fs: FileSystem, segment: Segment, *, spool: str, level: int, quarantine: Quarantine) -> Sealed:
+    """Compress a segment into a member beside it, and remove it. Blocks.
+
+    :param spool: this disk's identity.
+    :param level: of compression, 1 to 9.
+    :raises OSError: the disk failed; the segment is still there, and sealing it again is safe.
+    """
+    folder = os.path.dirname(segment.path)
+    target = os.path.join(folder, file_name(segment.ordinal, segment.id, "gz"))
+    temporary = target + ".tmp"
+    size = _size(fs, segment.path)
+    if fs.exists(temporary):
+        fs.unlink(temporary)
+    handle = fs.create(temporary)
+    try:
+        member, keys, torn, damaged = _pack(fs, segment, handle, spool, level, quarantine)
+    except Damaged as damage:
+        handle.close()
+        fs.unlink(temporary)
+        quarantine.take(segment.path, segment.stream.value, damage.why)
+        return Sealed(None, 0, 1, 0, size, 0)
+    except BaseException:
+        handle.close()
+        fs.unlink(temporary)
+        raise
+    handle.close()
+    if member.records:
+        if keys:
+            write_keys(fs, os.path.join(folder, file_name(segment.ordinal, segment.id, "keys")), keys)
+        fs.rename(temporary, target)
+        fs.sync_dir(folder)
+    else:
+        fs.unlink(temporary)
+    fs.unlink(segment.path)
+    if torn:
+        _log.warn(
+            "{path}: {torn} bytes of an unfinished write were cut off its end; nothing of them had been acknowledged",
+            path=segment.path,
+            torn=torn,
+        )
+    packed = MemberFile(target, segment.ordinal, member) if member.records else None
+    return Sealed(packed, torn, damaged, member.records, size, member.packed_bytes if packed else 0)
+
+
+def _size(fs: FileSystem, path: str) -> int:
+    handle = fs.open(path)
+    try:
+        return handle.size()
+    finally:
+        handle.close()
+
+
+def _pack(
+    fs: FileSystem, segment: Segment, out: Handle, spool: str, level: int, quarantine: Quarantine
+) -> tuple[Member, list[KeyUse], int, int]:
+    """Write the member of a segment's sound frames; its keys, the torn bytes and the count of damaged ranges with
+    it."""
+    member = Member(spool, segment.id, 0, 0, 0, "0" * 32)
+    out.write([encode_header(member)])
+    packer = raw_deflate(level)
+    digest = sha256()
+    checksum = records = raw = torn = damaged = 0
+    packed = HEADER_BYTES
+    keys: list[KeyUse] = []
+    for found in read_segment(fs, segment):
+        if isinstance(found, Torn):
+            torn = found.length
+            continue
+        if isinstance(found, Bad):
+            damaged += 1
+            _set_aside(fs, segment, found, quarantine)
+            continue
+        entry = found.entry
+        records += entry.count
+        raw += len(entry.lines)
+        checksum = crc32(entry.lines, checksum)
+        digest.update(entry.lines)
+        data = packer.compress(entry.lines)
+        if data:
+            out.write([data])
+            packed += len(data)
+        if entry.key is not None:
+            keys.append(KeyUse(entry.received_ns, segment.stream, entry.user, entry.key))
+    end = packer.flush() + checksum.to_bytes(4, "little") + (raw & 0xFFFFFFFF).to_bytes(4, "little")
+    out.write([end])
+    member = replace(
+        member, records=records, raw_bytes=raw, packed_bytes=packed + len(end), digest=digest.hexdigest()[:32]
+    )
+    out.patch(0, encode_header(member))
+    out.sync()
+    return member, keys, torn, damaged
+
+
+def _set_aside(fs: FileSystem, segment: Segment, bad: Bad, quarantine: Quarantine) -> None:
+    handle = fs.open(segment.path)
+    try:
+        at = bad.offset
+        while at < bad.offset + bad.length:
+            data = handle.read_at(at, min(_COPY, bad.offset + bad.length - at))
+            if not data:
+                return
+            quarantine.take_bytes(data, segment.stream.value, segment.path, bad.why, at)
+            at += len(data)
+    finally:
+        handle.close()

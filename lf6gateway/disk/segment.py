@@ -1,0 +1,140 @@
+"""Reading a segment of the journal. Owns the telling-apart of a tail that was cut short from damage; must never change
+a file. See ``values/frame.py`` for the format."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from lf6gateway.disk.damaged import Damaged
+from lf6gateway.disk.filesystem import FileSystem, Handle
+from lf6gateway.values import frame
+from lf6gateway.values.entry import Entry
+from lf6gateway.values.slot import Slot
+from lf6gateway.values.stream import Stream
+
+_STEP = 1 << 20
+"""Bytes read at once while searching for the next frame."""
+
+
+@dataclass(frozen=True, slots=True)
+class Segment:
+    """One file of the journal that is not written to any more.
+
+    :param ordinal: its place among the segments of its hour.
+    :param id: its identity, 32 hex digits, never used twice.
+    :param size: how many of its bytes were made durable, where this process knows; ``None``: the whole file counts.
+    """
+
+    stream: Stream
+    slot: Slot
+    ordinal: int
+    id: str
+    path: str
+    size: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """A frame that is as it was written, at ``offset``."""
+
+    offset: int
+    entry: Entry
+
+
+@dataclass(frozen=True, slots=True)
+class Bad:
+    """``length`` bytes from ``offset`` that are no frame, though more than an unfinished write."""
+
+    offset: int
+    length: int
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Torn:
+    """An unfinished write at the end, ``length`` bytes from ``offset``: nothing of it was ever acknowledged."""
+
+    offset: int
+    length: int
+
+
+Found = Whole | Bad | Torn
+
+
+def read_segment(fs: FileSystem, segment: Segment) -> Iterator[Found]:
+    """What a segment holds, in order, one frame in memory at a time. Blocks.
+
+    :raises Damaged: it does not begin as a segment does; nothing in it can be trusted.
+    :raises OSError: it cannot be read.
+    """
+    handle = fs.open(segment.path)
+    try:
+        size = handle.size()
+        end = size if segment.size is None else min(segment.size, size)
+        start = handle.read_at(0, len(frame.FILE_HEADER))
+        if start != frame.FILE_HEADER:
+            if end < len(frame.FILE_HEADER) or not handle.read_at(0, end).strip(b"\0"):
+                if end:
+                    yield Torn(0, end)
+                return
+            raise Damaged(segment.path, 0, "it does not begin as a segment does")
+        yield from _frames(handle, len(frame.FILE_HEADER), end)
+    finally:
+        handle.close()
+
+
+def _frames(handle: Handle, at: int, end: int) -> Iterator[Found]:
+    while at < end:
+        data = handle.read_at(at, min(frame.HEADER_BYTES, end - at))
+        header = frame.parse_header(data)
+        if header is not None and at + header.length <= end:
+            payload = handle.read_at(at + frame.HEADER_BYTES, header.payload)
+            if frame.payload_fits(header, payload):
+                yield Whole(at, frame.decode(header, payload))
+                at += header.length
+                continue
+            # The header can be trusted, so the damage ends where the next frame begins.
+            yield Bad(at, header.length, "the records do not fit their checksum")
+            at += header.length
+            continue
+        following = _next(handle, at + 1, end)
+        if following is None:
+            # An unfinished write ends short of what its header says, or within its header, or left holes of zeros.
+            short = header is not None or _begun(data) or _zeros(handle, at, end)
+            yield Torn(at, end - at) if short else Bad(at, end - at, "there is no frame here")
+            return
+        yield Bad(at, following - at, "there is no frame here")
+        at = following
+
+
+def _begun(data: bytes) -> bool:
+    """Whether these last bytes of a file are the beginning of a header and nothing more."""
+    return len(data) < frame.HEADER_BYTES and data[: len(frame.MAGIC)] == frame.MAGIC[: len(data)]
+
+
+def _zeros(handle: Handle, at: int, end: int) -> bool:
+    """Whether there is nothing but zeros, perhaps behind the beginning of a frame's header."""
+    while at < end:
+        data = handle.read_at(at, min(_STEP, end - at))
+        if not data or data.strip(b"\0"):
+            return False
+        at += len(data)
+    return True
+
+
+def _next(handle: Handle, at: int, end: int) -> int | None:
+    """Where the next sound header begins, from ``at`` on."""
+    overlap = frame.HEADER_BYTES - 1
+    while at < end:
+        data = handle.read_at(at, min(_STEP + overlap, end - at))
+        place = data.find(frame.MAGIC)
+        while place >= 0 and place < _STEP:
+            header = frame.parse_header(data[place : place + frame.HEADER_BYTES])
+            if header is not None:
+                return at + place
+            place = data.find(frame.MAGIC, place + 1)
+        if len(data) < _STEP + overlap:
+            return None
+        at += _STEP
+    return None
