@@ -108,7 +108,6 @@ def test_only_plain_fields_are_shown_and_none_takes_the_place_of_a_line_s_own() 
             lambda log: log.info(
                 "said",
                 time="never",
-                level="none",
                 logger="me",
                 message="x",
                 data=b"bytes",
