@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.logger import ILogObserver, Logger, LogLevel, globalLogPublisher
 from twisted.python import log as old_log
@@ -172,6 +172,7 @@ def test_a_field_cannot_begin_a_line_of_its_own() -> None:
 
 
 @given(st.text(), st.text())
+@example("\x7f", "\x1b[2J\r\u2028\u202e")
 def test_no_text_breaks_a_line_or_holds_a_control_character(one: str, two: str) -> None:
     def emit(log: Logger) -> None:
         log.info("{one} and", one=one, two=two)

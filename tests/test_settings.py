@@ -416,11 +416,12 @@ HIDING_PLACES = [
 @pytest.mark.parametrize("place", HIDING_PLACES)
 def test_no_message_repeats_a_secret(place: str) -> None:
     text = place.replace("%s", SECRET)
+    part = SECRET[:8]
     try:
         settings = parsed(FOLDER + text)
     except SettingsError as error:
-        assert SECRET not in str(error)
-        assert SECRET not in repr(error)
+        assert part not in str(error)
+        assert part not in repr(error)
     else:
         assert SECRET not in repr(settings) + str(settings) + masked_yaml(settings)
 
@@ -430,6 +431,14 @@ def test_no_message_repeats_a_secret_of_the_environment() -> None:
         if key.startswith("aws."):
             for problem in refused("", {variable(key): SECRET + " \x01"}):
                 assert SECRET not in str(problem), key
+
+
+def test_the_error_of_a_program_s_own_settings_repeats_no_secret() -> None:
+    aws = {"secret_access_key": SECRET + " ", "region": 5, "access_key_id": [SECRET], "session": SECRET}
+    with pytest.raises(ValidationError) as caught:
+        Settings.model_validate({"hostname": "me", "storage": {"directory": "/x"}, "aws": aws})
+    assert "aws.region" in str(caught.value)
+    assert SECRET not in str(caught.value)
 
 
 def test_secrets_are_masked_wherever_settings_are_shown_and_can_be_had() -> None:
