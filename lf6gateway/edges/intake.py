@@ -1,0 +1,283 @@
+"""Bodies on their way in: records gathered, decoded and checked, specimens passed on to disk as they come. Owns the
+limits a body is held to and the pace of its sender; must never know which parser feeds it."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from attrs import define, field
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from lf6gateway.disk.offload import Offload
+from lf6gateway.edges import problems
+from lf6gateway.edges.body import STEP, Decoder, TooMuch, decode_whole, decoder_for
+from lf6gateway.edges.message import ACKNOWLEDGED, Answer, Flow
+from lf6gateway.services.receive import Receiver, SpecimenReception
+from lf6gateway.values.json_record import check_batch, check_record
+from lf6gateway.values.limits import Limits
+from lf6gateway.values.problem import Refused
+from lf6gateway.values.stream import Stream
+
+_log = Logger()
+
+LARGE: Final = 64 * 1024
+"""Bodies of JSON above this size, in bytes, are checked in a thread; below, that would cost more than it saves."""
+SPECIMEN_AHEAD: Final = 1024 * 1024
+"""How much of a specimen may wait for the disk before its sender is told to wait."""
+ENCODED_AHEAD: Final = 256 * 1024
+"""How much of an encoded specimen may wait to be decoded before its sender is told to wait."""
+
+
+def most_encoded(most: int) -> int:
+    """How large a body may be before it is decoded, if it may be ``most`` after: what cannot be compressed grows."""
+    return most + most // 64 + 1024
+
+
+@define
+class Memory:
+    """The bytes of records' bodies held at this moment, over all requests."""
+
+    held: int = 0
+
+
+@define
+class RecordIntake:
+    """The body of a report or of a batch: gathered whole, within its limits, then decoded, checked and kept.
+
+    ``coding`` is its content coding, ``batch`` whether it holds a record a line.
+    """
+
+    _receiver: Receiver
+    _limits: Limits
+    _memory: Memory
+    _offload: Offload
+    _stream: Stream
+    _user: str
+    _key: str | None
+    _request_id: str
+    _coding: str | None
+    _batch: bool
+    answer: Deferred[Answer] = field(factory=Deferred, init=False)
+    _chunks: list[bytes] = field(factory=list, init=False)
+    _size: int = field(default=0, init=False)
+    _gone: bool = field(default=False, init=False)
+    _storing: bool = field(default=False, init=False)
+
+    @property
+    def _most(self) -> int:
+        return self._limits.max_batch if self._batch else self._limits.max_report
+
+    def data(self, chunk: bytes) -> None:
+        size = self._size + len(chunk)
+        if self._coding is None:
+            if size > self._most:
+                raise Refused(problems.too_large(self._most))
+        elif size > most_encoded(self._most):
+            raise Refused(problems.too_large(most_encoded(self._most), encoded=True))
+        others = self._memory.held - self._size
+        if others and others + size > self._limits.max_waiting:
+            raise Refused(problems.overloaded())
+        self._memory.held += len(chunk)
+        self._size = size
+        self._chunks.append(chunk)
+
+    def whole(self) -> None:
+        self._storing = True
+        Deferred.fromCoroutine(self._store()).addBoth(self._end)
+
+    def abort(self) -> None:
+        self._gone = True
+        if not self._storing:
+            self._release()
+
+    async def _store(self) -> Answer:
+        lines, count = self._checked() if self._quick() else await self._offload(self._checked)
+        self._chunks.clear()
+        if not self._gone:  # a sender that is gone asks again: what it cannot see acknowledged is better not kept
+            await self._receiver.records(
+                self._stream, user=self._user, lines=lines, count=count, key=self._key, request_id=self._request_id
+            )
+        return ACKNOWLEDGED
+
+    def _quick(self) -> bool:
+        return self._coding is None and self._size <= LARGE
+
+    def _checked(self) -> tuple[bytes, int]:
+        if self._coding is None:
+            body = b"".join(self._chunks)
+        else:
+            try:
+                body = decode_whole(self._coding, self._chunks, self._most)
+            except TooMuch:
+                raise Refused(problems.too_large(self._most)) from None
+        if self._batch:
+            return check_batch(body, max_record=self._limits.max_report)
+        return check_record(body) + b"\n", 1
+
+    def _end(self, result: Answer | Failure) -> None:
+        self._release()
+        if isinstance(result, Failure):
+            self.answer.errback(result)
+        else:
+            self.answer.callback(result)
+
+    def _release(self) -> None:
+        self._memory.held -= self._size
+        self._size = 0
+        self._chunks.clear()
+
+
+@define
+class SpecimenIntake:
+    """The body of a specimen, passed to the disk as it comes; its sender waits while the disk is behind."""
+
+    _reception: SpecimenReception
+    _limits: Limits
+    _flow: Flow
+    answer: Deferred[Answer] = field(factory=Deferred, init=False)
+    _size: int = field(default=0, init=False)
+    _held: bool = field(default=False, init=False)
+    _over: bool = field(default=False, init=False)
+
+    def data(self, chunk: bytes) -> None:
+        self._size += len(chunk)
+        if self._size > self._limits.max_specimen:
+            raise Refused(problems.too_large(self._limits.max_specimen))
+        self._reception.write(chunk)
+        if self._reception.waiting > SPECIMEN_AHEAD and not self._held:
+            self._held = True
+            self._flow.pause()
+            self._reception.when_drained().addCallbacks(self._drained, self._failed)
+
+    def whole(self) -> None:
+        self._over = True
+        Deferred.fromCoroutine(self._reception.commit()).addCallbacks(
+            lambda _: self.answer.callback(ACKNOWLEDGED), self.answer.errback
+        )
+
+    def abort(self) -> None:
+        if not self._over:
+            self._over = True
+            self._reception.abort().addErrback(_not_removed)
+
+    def _drained(self, _: object) -> None:
+        self._held = False
+        self._flow.resume()
+
+    def _failed(self, failure: Failure) -> None:
+        if not self._over:
+            self.answer.errback(failure)
+
+
+@define
+class EncodedSpecimenIntake:
+    """The body of a compressed specimen, decoded piece by piece in a thread on its way to the disk."""
+
+    _reception: SpecimenReception
+    _limits: Limits
+    _flow: Flow
+    _offload: Offload
+    _coding: str
+    answer: Deferred[Answer] = field(factory=Deferred, init=False)
+    _decoder: Decoder = field(init=False)
+    _queue: list[bytes] = field(factory=list, init=False)
+    _queued: int = field(default=0, init=False)
+    _encoded_size: int = field(default=0, init=False)
+    _size: int = field(default=0, init=False)
+    _held: bool = field(default=False, init=False)
+    _ended: bool = field(default=False, init=False)
+    _over: bool = field(default=False, init=False)
+    _running: bool = field(default=False, init=False)
+
+    @_decoder.default
+    def _new_decoder(self) -> Decoder:
+        return decoder_for(self._coding)
+
+    def data(self, chunk: bytes) -> None:
+        self._encoded_size += len(chunk)
+        most = most_encoded(self._limits.max_specimen)
+        if self._encoded_size > most:
+            raise Refused(problems.too_large(most, encoded=True))
+        self._queue.append(chunk)
+        self._queued += len(chunk)
+        if self._queued > ENCODED_AHEAD and not self._held:
+            self._held = True
+            self._flow.pause()
+        self._run()
+
+    def whole(self) -> None:
+        self._ended = True
+        self._run()
+
+    def abort(self) -> None:
+        if not self._over:
+            self._over = True
+            self._queue.clear()
+            self._reception.abort().addErrback(_not_removed)
+
+    def _stopped(self) -> bool:
+        return self._over
+
+    def _run(self) -> None:
+        if not self._running:
+            self._running = True
+            Deferred.fromCoroutine(self._decode()).addErrback(self.answer.errback)
+
+    async def _decode(self) -> None:
+        """Decode what has come, until there is nothing more for now; at the end of the body, commit."""
+        while not self._over:
+            for chunk in self._queue:
+                self._decoder.feed(chunk)
+            self._queue.clear()
+            self._queued = 0
+            pieces = await self._offload(lambda: self._decoder.take(STEP))
+            if self._stopped():
+                return
+            for piece in pieces:
+                self._size += len(piece)
+                if self._size > self._limits.max_specimen:
+                    raise Refused(problems.too_large(self._limits.max_specimen))
+                self._reception.write(piece)
+            if self._reception.waiting > SPECIMEN_AHEAD:
+                await self._reception.when_drained()
+                continue
+            if pieces or self._queue:
+                continue
+            if self._held:
+                self._held = False
+                self._flow.resume()
+                continue
+            if self._ended:
+                self._decoder.finish()
+                self._over = True
+                await self._reception.commit()
+                self.answer.callback(ACKNOWLEDGED)
+                return
+            break
+        self._running = False
+
+
+@define
+class Repetition:
+    """The body of what was kept already: read to its end and thrown away, so that its sender gets to see the answer."""
+
+    _most: int
+    answer: Deferred[Answer] = field(factory=Deferred, init=False)
+    _size: int = field(default=0, init=False)
+
+    def data(self, chunk: bytes) -> None:
+        self._size += len(chunk)
+        if self._size > self._most:
+            raise Refused(problems.too_large(self._most))
+
+    def whole(self) -> None:
+        self.answer.callback(ACKNOWLEDGED)
+
+    def abort(self) -> None:
+        """Nothing is held."""
+
+
+def _not_removed(failure: Failure) -> None:
+    _log.failure("a specimen that did not come whole could not be removed; the next start removes it", failure)

@@ -1,0 +1,108 @@
+"""The public port's factory: its connections, how many there may be, and their orderly end. Owns the set of them; must
+never know what is said on one."""
+
+from __future__ import annotations
+
+from typing import Final
+
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IAddress, IReactorTime
+from twisted.web.http import Request
+from twisted.web.resource import IResource
+from twisted.web.server import Site
+
+from lf6gateway.edges import problems
+from lf6gateway.edges.channel import GatewayChannel
+from lf6gateway.edges.request import GatewayRequest
+from lf6gateway.values.limits import Limits
+from lf6gateway.values.problem import Problem
+
+_REFUSED_AT_ONCE: Final = 1_000
+"""How many connections beyond the limit are answered at the same time; any more are cut without a word."""
+
+
+class GatewaySite(Site):
+    """Serves a tree of resources over HTTP/1.1.
+
+    :param resource: the root; a ``gateway_resource``, or a tree with one somewhere in it.
+    :param limits: may be replaced while it serves; then holds for what comes in from then on.
+    :param reactor: for the time-outs.
+    """
+
+    protocol = GatewayChannel  # type: ignore[assignment]
+
+    def __init__(self, resource: IResource, limits: Limits, *, reactor: IReactorTime | None = None) -> None:
+        super().__init__(
+            resource, requestFactory=GatewayRequest, timeout=None, reactor=reactor, parsePOSTFormSubmission=False
+        )
+        self.limits = limits
+        self.draining = False
+        self._channels: set[GatewayChannel] = set()
+        self._refused: set[GatewayChannel] = set()
+        self._drained: list[Deferred[None]] = []
+
+    @property
+    def connections(self) -> int:
+        """How many connections there are."""
+        return len(self._channels)
+
+    def buildProtocol(self, address: IAddress | None) -> GatewayChannel:  # type: ignore[override]
+        """A channel for a new connection."""
+        channel = GatewayChannel()
+        channel.factory = self
+        channel.site = self
+        channel.requestFactory = self.requestFactory
+        return channel
+
+    def acceptableProtocols(self) -> list[bytes]:
+        """What TLS may agree on: HTTP/2 would not come by the channel that all the limits are in."""
+        return [b"http/1.1"]
+
+    def startFactory(self) -> None:
+        """Nothing to open: there is no access log besides the debug lines."""
+
+    def stopFactory(self) -> None:
+        """Nothing to close."""
+
+    def log(self, request: Request) -> None:
+        """The exchange logs its requests itself."""
+
+    def drain(self) -> Deferred[None]:
+        """Take no further request on any connection; fires when all of them are answered and closed."""
+        self.draining = True
+        for channel in list(self._channels | self._refused):
+            channel.drain()
+        done: Deferred[None] = Deferred()
+        self._drained.append(done)
+        self._look_whether_drained()
+        return done
+
+    # What channels call.
+
+    def connected(self, channel: GatewayChannel) -> Problem | None:
+        """A connection has come; the reason, if it cannot be had."""
+        if self.draining:
+            problem = problems.draining()
+        elif len(self._channels) >= self.limits.max_connections:
+            problem = problems.too_many_connections()
+        else:
+            self._channels.add(channel)
+            return None
+        self._refused.add(channel)
+        return problem
+
+    def crowded(self) -> bool:
+        """Whether even refusing is too much now."""
+        return len(self._refused) > _REFUSED_AT_ONCE
+
+    def disconnected(self, channel: GatewayChannel) -> None:
+        """A connection is gone."""
+        self._channels.discard(channel)
+        self._refused.discard(channel)
+        self._look_whether_drained()
+
+    def _look_whether_drained(self) -> None:
+        if self.draining and not self._channels:
+            done, self._drained = self._drained, []
+            for one in done:
+                one.callback(None)
