@@ -99,8 +99,7 @@ def json_line(event: LogEvent) -> str:
     failure = event.get("log_failure")
     if failure is not None:
         fields["traceback"] = failure.getTraceback()
-    # json escapes every control character but this one.
-    return json.dumps(fields, allow_nan=False).replace("\x7f", "\\u007f") + "\n"
+    return json.dumps(fields, allow_nan=False) + "\n"
 
 
 def text_line(event: LogEvent) -> str:
