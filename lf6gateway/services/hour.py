@@ -1,0 +1,456 @@
+"""One hour of one stream on its way to its object. Owns the hour's members on disk, its ledger, and the loop of look,
+compare, write; must never wait, retry a failing store, or look at another hour. The decisions are in
+``values/growth.py``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import Final
+
+from twisted.logger import Logger
+
+from lf6gateway.disk.damaged import Damaged
+from lf6gateway.disk.durable import read_small, replace_file
+from lf6gateway.disk.filesystem import FileSystem
+from lf6gateway.disk.folders import BASE, LEDGER, MemberFile, hour_folder, read_member_file
+from lf6gateway.disk.offload import Offload
+from lf6gateway.disk.quarantine import Quarantine
+from lf6gateway.disk.space import Space
+from lf6gateway.stores.store import Absent, Body, Capabilities, ObjectStore, Present, Slice, Unchanged
+from lf6gateway.values.failure import Kind, StoreError
+from lf6gateway.values.growth import (
+    ZERO,
+    Cursor,
+    Way,
+    advance_all,
+    crowded,
+    format_cursors,
+    held,
+    parse_cursors,
+    way,
+)
+from lf6gateway.values.hour_ledger import HourLedger
+from lf6gateway.values.slot import Slot
+from lf6gateway.values.stream import Stream
+from lf6gateway.values.walk import Strange, Walker
+
+_log = Logger()
+
+CONTENT_TYPE: Final = "application/gzip"
+ROUNDS: Final = 8
+"""Lost races in a row after which the hour lets others go first."""
+
+
+class State(Enum):
+    """Where an hour stands."""
+
+    IDLE = "idle"
+    UPLOADING = "uploading"
+    UNCERTAIN = "uncertain"
+    WAITING = "waiting"
+    CLOSED = "closed"
+
+
+@dataclass(slots=True)
+class _Held:
+    """A member on our disk; ``shipped``: it is in the object for certain."""
+
+    file: MemberFile
+    shipped: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Grown:
+    """What one write added to the object."""
+
+    key: str
+    members: int
+    records: int
+    bytes: int
+    size: int
+
+
+class Hour:
+    """See the module.
+
+    :param root: ``cache_dir/spool``.
+    :param spool: this disk's identity.
+    :param started_ns: when this process began; uploads in parts begun before are left-overs.
+    :param grown: told of each write that is certain.
+    """
+
+    def __init__(
+        self,
+        slot: Slot,
+        *,
+        stream: Stream,
+        key: str,
+        root: str,
+        spool: str,
+        store: ObjectStore,
+        fs: FileSystem,
+        offload: Offload,
+        quarantine: Quarantine,
+        space: Space,
+        started_ns: int,
+        grown: Callable[[Grown], None],
+    ) -> None:
+        self.slot = slot
+        self.key = key
+        self.state = State.IDLE
+        self.failures = 0
+        self.lost_records = 0
+        self._stream = stream
+        self._folder = hour_folder(root, stream, slot)
+        self._spool = spool
+        self._store = store
+        self._fs = fs
+        self._offload = offload
+        self._quarantine = quarantine
+        self._space = space
+        self._started_ns = started_ns
+        self._grown = grown
+        self._found: list[tuple[int, str]] = []
+        self._added: list[MemberFile] = []
+        self._members: list[_Held] = []
+        self._ledger: HourLedger | None = None
+        self._loaded = False
+        self._certain = True  # the ledger tells all that was attempted
+
+    def found(self, member_paths: Sequence[tuple[int, str]]) -> None:
+        """Members a start found on disk; they are read when the hour is shipped."""
+        self._found.extend(member_paths)
+
+    def add(self, file: MemberFile) -> None:
+        """A member was sealed."""
+        self._added.append(file)
+
+    @property
+    def waiting(self) -> int:
+        """How many members are not in the object for certain."""
+        return len(self._found) + len(self._added) + sum(not member.shipped for member in self._members)
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Their bytes, as far as they were read already."""
+        known = [member.file for member in self._members if not member.shipped]
+        return sum(file.member.packed_bytes for file in [*self._added, *known])
+
+    async def ship(self) -> None:
+        """Make the object hold every member sealed so far.
+
+        :raises StoreError: it does not yet; asking again is right.
+        :raises OSError: the disk failed.
+        """
+        await self._load()
+        self.state = State.UPLOADING
+        try:
+            await self._ship()
+        except StoreError as error:
+            self.state = State.WAITING if error.applied is False else State.UNCERTAIN
+            raise
+        self.state = State.IDLE
+
+    async def _ship(self) -> None:
+        if self._ledger is not None and self._ledger.multipart:
+            await self._abort_leftovers()
+        for _ in range(ROUNDS):
+            if not self._pending():
+                return
+            present = await self._store.head(self.key)
+            cursors, own = await self._compare(present)
+            if not self._pending():
+                await self._note()
+                await self._drop_if_safe(present)
+                return
+            try:
+                await self._write(present, cursors, own)
+                return
+            except StoreError as error:
+                if error.kind not in (Kind.CONFLICT, Kind.GONE):
+                    raise
+                _log.debug("{key}: another writer was first, looking again", key=self.key)
+        raise StoreError(
+            Kind.CONFLICT, f"write {self.key}", f"{ROUNDS} races in a row were lost to other writers", applied=False
+        )
+
+    async def _abort_leftovers(self) -> None:
+        """Give up uploads in parts that a crash left unfinished, so that nobody pays for parts he does not see."""
+        try:
+            count = await self._store.abort_uploads(self.key, before_ns=self._started_ns)
+        except StoreError as error:
+            if error.kind not in (Kind.DENIED, Kind.UNSUPPORTED, Kind.REFUSED):
+                raise
+            _log.warn(
+                "{key}: unfinished uploads of before the start cannot be looked for: {error}. A lifecycle rule that "
+                "ends "
+                "incomplete multipart uploads on the bucket does it as well",
+                key=self.key,
+                error=str(error),
+            )
+        else:
+            if count:
+                _log.info("{key}: gave up {count} unfinished uploads of before the start", key=self.key, count=count)
+        await self._note(multipart=False)
+
+    async def settle(self, *, over: bool) -> bool:
+        """See whether the object holds everything, by a last look; where it does and the hour is ``over``, remove what
+        is left on disk of it. Where the hour is not over, its members go and the ledger stays.
+
+        :returns: whether it did; else there is something to ship again.
+        """
+        await self._load()
+        if self._pending():
+            return False
+        if self._members:
+            present = await self._store.head(self.key)
+            await self._compare(present)
+            if self._pending():
+                return False
+            await self._note()
+            await self._drop()
+        if over:
+            await self._offload(self._remove_folder)
+            self.state = State.CLOSED
+        return True
+
+    def _pending(self) -> list[_Held]:
+        self._members.extend(_Held(file, False) for file in self._added)
+        self._added.clear()
+        return [member for member in self._members if not member.shipped]
+
+    async def _load(self) -> None:
+        if self._loaded and not self._found:
+            return
+        paths, self._found = self._found, []
+        first = not self._loaded
+        ledger, files, certain = await self._offload(lambda: self._read(paths, first))
+        if first:
+            self._ledger, self._certain, self._loaded = ledger, certain, True
+        shipped = frozenset() if self._ledger is None else frozenset(self._ledger.shipped)
+        self._members.extend(_Held(file, file.member.id in shipped) for file in files)
+        self._members.sort(key=lambda member: member.file.ordinal)
+
+    def _read(self, paths: Sequence[tuple[int, str]], first: bool) -> tuple[HourLedger | None, list[MemberFile], bool]:
+        ledger, certain = None, True
+        path = os.path.join(self._folder, LEDGER)
+        if first:
+            try:
+                ledger = HourLedger.decode(read_small(self._fs, path))
+            except FileNotFoundError:
+                pass
+            except ValueError as error:
+                certain = False
+                self._quarantine.take(path, self._stream.value, str(error))
+        files = []
+        for _, member_path in paths:
+            try:
+                files.append(read_member_file(self._fs, member_path))
+            except Damaged as damage:
+                self._quarantine.take(member_path, self._stream.value, damage.why)
+        return ledger, files, certain
+
+    async def _compare(self, present: Present | None) -> tuple[dict[str, Cursor], Cursor]:
+        """Find out which of our members the object holds, and mark them; all cursors in it, and ours."""
+        known = ZERO if self._ledger is None else self._ledger.cursor
+        if present is None:
+            if known != ZERO or any(member.shipped for member in self._members):
+                self._lost("the object is not there any more")
+            self._mark(set())
+            return {}, ZERO
+        cursors = parse_cursors(present.metadata)
+        attempted = self._ledger is not None or not self._certain
+        if cursors is not None or not attempted:
+            cursors = cursors or {}
+            remote = cursors.get(self._spool, ZERO)
+            pending = self._pending()
+            dropped = self._spool not in cursors and crowded(present.metadata)
+            tells = self._certain and not dropped
+            number = held(known, [member.file.member for member in pending], remote) if tells else None
+            if number is not None and (attempted or remote == ZERO):
+                for member in pending[:number]:
+                    member.shipped = True
+                return cursors, remote
+        return await self._walk(present, cursors or {})
+
+    async def _walk(self, present: Present, cursors: dict[str, Cursor]) -> tuple[dict[str, Cursor], Cursor]:
+        _log.info("{key}: its metadata do not tell what it holds of ours, so its members are read", key=self.key)
+        walker = Walker()
+        try:
+            async for chunk in self._store.get(self.key, if_match=present.etag):
+                await self._offload(lambda chunk=chunk: walker.feed(chunk))  # type: ignore[misc]
+            walker.end()
+        except Strange as strange:
+            # Readers of gzip stop there too, so what follows it could not be read whoever wrote it.
+            _log.error(
+                "{key}: {why}; somebody else wrote that. Our members are put behind it all the same: look at the "
+                "object",
+                key=self.key,
+                why=str(strange),
+            )
+        own = [member for member in walker.members if member.spool == self._spool]
+        self._mark({member.id for member in own})
+        known = ZERO if self._ledger is None else self._ledger.cursor
+        if len(own) < known.count:
+            self._lost(f"it holds {len(own)} members of ours and had {known.count}")
+        self._certain = True
+        return cursors, advance_all(ZERO, own)
+
+    def _mark(self, there: set[str]) -> None:
+        self._pending()
+        for member in self._members:
+            member.shipped = member.file.member.id in there
+
+    def _lost(self, why: str) -> None:
+        self.lost_records += 1
+        _log.error(
+            "{key}: {why}: it was removed or overwritten by somebody else; what is still on this disk is written again",
+            key=self.key,
+            why=why,
+        )
+
+    async def _write(self, present: Present | None, cursors: dict[str, Cursor], own: Cursor) -> None:
+        pending = self._pending()
+        files = [member.file for member in pending]
+        target = advance_all(own, [file.member for file in files])
+        metadata = format_cursors(cursors, self._spool, target)
+        capabilities = await self._store.capabilities()
+        chosen = way(
+            size=None if present is None else present.size,
+            mirrored=present is not None and self._mirrors(present, cursors, own),
+            append_min=capabilities.append_min,
+            append_guarded=capabilities.append_guarded,
+            part_copy=capabilities.part_copy,
+            put_if_match=capabilities.put_if_match,
+        )
+        # From here on a write may have taken effect whatever is heard of it, and a later start has to know.
+        await self._note(cursor=own, multipart=True)
+        written = await self._written(chosen, present, files, metadata)
+        for member in pending:
+            member.shipped = True
+        await self._note(cursor=target, multipart=False)
+        self._grown(
+            Grown(
+                self.key,
+                len(files),
+                sum(file.member.records for file in files),
+                sum(file.member.packed_bytes for file in files),
+                written.size,
+            )
+        )
+        await self._drop_if_safe(written)
+
+    async def _written(
+        self, chosen: Way, present: Present | None, files: list[MemberFile], metadata: dict[str, str]
+    ) -> Present:
+        tail = _body(files)
+        if present is None:
+            return await self._store.put(
+                self.key, tail, metadata=metadata, content_type=CONTENT_TYPE, condition=Absent()
+            )
+        if chosen is Way.APPEND:
+            return await self._store.append(self.key, present, tail, metadata=metadata, content_type=CONTENT_TYPE)
+        if chosen is Way.MIRROR:
+            whole = _body([member.file for member in self._members])
+        else:
+            base = await self._fetch(present)
+            whole = Body((base, *tail.slices))
+        return await self._store.put(
+            self.key, whole, metadata=metadata, content_type=CONTENT_TYPE, condition=Unchanged(present.etag)
+        )
+
+    def _mirrors(self, present: Present, cursors: dict[str, Cursor], own: Cursor) -> bool:
+        """Whether the members on disk that are shipped are, to the byte, the object."""
+        shipped = [member.file for member in self._members if member.shipped]
+        in_front = all(member.shipped for member in self._members[: len(shipped)])
+        return (
+            in_front
+            and set(cursors) == {self._spool}
+            and own.count == len(shipped)
+            and own == advance_all(ZERO, [file.member for file in shipped])
+            and present.size == sum(file.member.packed_bytes for file in shipped)
+        )
+
+    async def _fetch(self, present: Present) -> Slice:
+        path = os.path.join(self._folder, BASE)
+
+        def fresh() -> None:
+            if self._fs.exists(path):
+                self._fs.unlink(path)
+            self._fs.make_dirs(self._folder)
+
+        await self._offload(fresh)
+        handle = await self._offload(lambda: self._fs.create(path))
+        length = 0
+        try:
+            async for chunk in self._store.get(self.key, if_match=present.etag):
+                await self._offload(lambda chunk=chunk: handle.write([chunk]))  # type: ignore[misc]
+                length += len(chunk)
+        finally:
+            await self._offload(handle.close)
+        if length != present.size:
+            raise StoreError(
+                Kind.TRANSIENT, f"read {self.key}", f"{length} bytes came of {present.size}", applied=False
+            )
+        return Slice(path, 0, length)
+
+    async def _note(self, *, cursor: Cursor | None = None, multipart: bool | None = None) -> None:
+        known = self._ledger or HourLedger()
+        shipped = tuple(member.file.member.id for member in self._members if member.shipped)
+        if cursor is None:
+            cursor = known.cursor
+        ledger = HourLedger(cursor, shipped, known.multipart if multipart is None else multipart)
+        if ledger == self._ledger:
+            return
+        path = os.path.join(self._folder, LEDGER)
+
+        def write() -> None:
+            self._fs.make_dirs(self._folder)
+            replace_file(self._fs, path, ledger.encode())
+
+        await self._offload(write)
+        self._ledger = ledger
+
+    async def _drop_if_safe(self, present: Present | None) -> None:
+        """Free the disk of what the object holds, where growing it further will not need it."""
+        if present is None:
+            return
+        capabilities: Capabilities = await self._store.capabilities()
+        if capabilities.append_guarded and present.size >= capabilities.append_min:
+            await self._drop()
+
+    async def _drop(self) -> None:
+        """Remove the members that are in the object for certain."""
+        shipped = [member for member in self._members if member.shipped]
+        gone: list[_Held] = []
+
+        def remove() -> None:
+            for member in shipped:
+                try:
+                    self._fs.unlink(member.file.path)
+                except FileNotFoundError:
+                    _log.warn("{path} was gone already", path=member.file.path)
+                gone.append(member)
+            base = os.path.join(self._folder, BASE)
+            if self._fs.exists(base):
+                self._fs.unlink(base)
+
+        try:
+            await self._offload(remove)
+        finally:
+            self._members = [member for member in self._members if member not in gone]
+            self._space.remove(sum(member.file.member.packed_bytes for member in gone))
+
+    def _remove_folder(self) -> None:
+        path = os.path.join(self._folder, LEDGER)
+        if self._fs.exists(path):
+            self._fs.unlink(path)
+        if not any(True for _ in self._fs.scan(self._folder)) and self._fs.exists(self._folder):
+            self._fs.remove_dir(self._folder)
+
+
+def _body(files: Sequence[MemberFile]) -> Body:
+    return Body(tuple(Slice(file.path, 0, file.member.packed_bytes) for file in files))

@@ -1,0 +1,54 @@
+"""How far an hour is shipped, as it is noted on disk. Owns that note's text; must never read or write the file.
+
+It is written before the first attempt and after every certain answer. Losing it costs a walk through the object, never
+a record; having none says that nothing of what is on disk was ever attempted."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from typing import Final
+
+from lf6gateway.values.growth import ZERO, Cursor
+
+_VERSION: Final = 1
+
+
+@dataclass(frozen=True, slots=True)
+class HourLedger:
+    """One hour's state.
+
+    :param cursor: ours in the object when that was last certain.
+    :param shipped: ids of the members on disk that are in the object for certain.
+    :param multipart: an upload in parts may have been left unfinished.
+    """
+
+    cursor: Cursor = ZERO
+    shipped: tuple[str, ...] = ()
+    multipart: bool = False
+
+    def encode(self) -> bytes:
+        """As the file's bytes."""
+        fields = {
+            "version": _VERSION,
+            "count": self.cursor.count,
+            "chain": self.cursor.chain,
+            "shipped": list(self.shipped),
+            "multipart": self.multipart,
+        }
+        return json.dumps(fields).encode("ascii") + b"\n"
+
+    @classmethod
+    def decode(cls, data: bytes) -> HourLedger:
+        """From the file's bytes.
+
+        :raises ValueError: they are not a ledger.
+        """
+        try:
+            fields = json.loads(data)
+            if fields["version"] != _VERSION:
+                raise ValueError(f"version {fields['version']!r} is not known")
+            cursor = Cursor(int(fields["count"]), str(fields["chain"]))
+            return cls(cursor, tuple(map(str, fields["shipped"])), bool(fields["multipart"]))
+        except (KeyError, TypeError, RecursionError) as error:
+            raise ValueError(f"it is no ledger: {error!r}") from error
