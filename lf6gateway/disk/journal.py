@@ -160,7 +160,9 @@ class Journal:
             return
         self._flushing = True
         entries = [entry for entry, _ in group]
-        self._in_flight = tuple({Slot.at(entries[0].received_ns), Slot.at(entries[-1].received_ns)}) if entries else ()
+        # The flush may close the present segment in its thread, before anybody is told of it.
+        slots = {present.slot} if (present := self._open) is not None else set()
+        self._in_flight = tuple(slots.union(Slot.at(entry.received_ns) for entry in entries[:1] + entries[-1:]))
         work = self._offload(lambda: self._write(entries, bool(rotations)))
         work.addBoth(self._flushed, group, rotations, size)
 
