@@ -301,7 +301,6 @@ class GatewayChannel(HTTPChannel):
         self._buffer = b""
         self._dataBuffer = []
         self._held = False
-        self._networkProducer.unregisterProducer()  # type: ignore[attr-defined]
         self._networkProducer.resumeProducing()
         self._deadline.set(min(seconds, SHORT_LINGER) if self.site.draining else seconds)
         if ITCPTransport.providedBy(self.transport) and not ISSLTransport.providedBy(self.transport):

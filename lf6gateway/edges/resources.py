@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import IO, Final
 
 from twisted.python.failure import Failure
+from twisted.web.http import datetimeToString
 from twisted.web.http_headers import Headers
 from twisted.web.iweb import IRequest
 from twisted.web.resource import IResource, Resource
@@ -103,6 +104,7 @@ def write_answer(request: Request, answer: Answer, request_id: str) -> None:
     for name, value in answer.headers:
         headers.setRawHeaders(name, [value])
     headers.setRawHeaders(b"X-Request-Id", [request_id.encode("ascii")])
+    headers.setRawHeaders(b"Date", [datetimeToString()])
     headers.removeHeader(b"Server")
     if answer.status != 204:
         headers.setRawHeaders(b"Content-Length", [b"%d" % len(answer.body)])

@@ -119,8 +119,11 @@ class Receiver:
         self._closed = None
 
     def drain(self) -> None:
-        """Begin nothing more; what has begun may still end."""
-        self._closed = Refusal("draining", "the gateway is stopping", DRAINING_RETRY)
+        """Begin nothing more; what has begun may still end, except what waits for keys that may never be loaded."""
+        self._closed = closed = Refusal("draining", "the gateway is stopping", DRAINING_RETRY)
+        waiting, self._waiting_for_keys = self._waiting_for_keys, []
+        for one in waiting:
+            one.errback(SpoolUnavailable(closed.reason, closed.detail, closed.retry_after))
 
     def keys_loaded(self) -> None:
         """All keys of the last hour are known again; requests with a key wait for this after a start."""
@@ -185,6 +188,8 @@ class Receiver:
         """Do ``keep`` unless the key was kept, and say whether it was done. One at a time for a key: who comes second
         waits, and does it after all if the first one failed."""
         if not self._keys_loaded:
+            if self._closed is not None and self._closed.reason == "draining":
+                raise SpoolUnavailable(self._closed.reason, self._closed.detail, self._closed.retry_after)
             waiting: Deferred[None] = Deferred()
             self._waiting_for_keys.append(waiting)
             await waiting
