@@ -1,8 +1,8 @@
-"""An object store in memory: a model of S3 for tests, of this project and of those who embed it. Owns its objects, which
-end with it; must never be a place for data that matter.
+"""An object store in memory: a model of S3 for tests, of this project and of those who embed it. Owns its objects,
+which end with it; must never be a place for data that matter.
 
-Each ability can be switched off, as stores differ; and each request can be made to fail before it takes effect, or after,
-which is how an answer gets lost."""
+Each ability can be switched off, as stores differ; and each request can be made to fail before it takes effect, or
+after, which is how an answer gets lost."""
 
 from __future__ import annotations
 

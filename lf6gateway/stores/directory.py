@@ -1,0 +1,327 @@
+"""A folder as an object store: the same keys, written under it. Owns the files there; must never write outside of it,
+nor show a half-written object under its key.
+
+An object is written beside its place, synced, renamed, and its folder synced. The metadata lie in a tree of their own,
+``.meta``, bound to the object by its ETag; an object that somebody else put there has none, and that is no error.
+Conditions hold between processes too: writers of one folder take turns by a lock file."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import secrets
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Final, TypeVar
+
+from lf6gateway.disk.offload import Offload
+from lf6gateway.stores.store import Absent, Body, Capabilities, Condition, Present, Unchanged
+from lf6gateway.values.failure import Kind, StoreError
+
+T = TypeVar("T")
+
+_CHUNK: Final = 1 << 20
+_META: Final = ".meta"
+_LONGEST_NAME: Final = 255
+_KEPT: Final = 180
+
+ABILITIES: Final = Capabilities(
+    put_if_absent=True,
+    put_if_match=True,
+    complete_if_match=True,
+    complete_if_absent=True,
+    part_copy=True,
+    copy_if_match=True,
+    checksum=None,
+    checksum_verified=False,
+    append_min=1,
+)
+
+
+class DirectoryStore:
+    """See the module.
+
+    :param root: the folder; made when something is written.
+    :param offload: does everything that touches the disk.
+    """
+
+    def __init__(self, root: str, *, offload: Offload) -> None:
+        self._root = root
+        self._offload = offload
+
+    async def capabilities(self) -> Capabilities:
+        """See ``ObjectStore``."""
+        return ABILITIES
+
+    async def head(self, key: str) -> Present | None:
+        """See ``ObjectStore``."""
+        return await self._do(f"look at {key}", lambda: self._head(key))
+
+    async def get(self, key: str, *, if_match: str | None = None) -> AsyncIterator[bytes]:
+        """See ``ObjectStore``."""
+        what = f"read {key}"
+        descriptor = await self._do(what, lambda: self._opened(key, if_match))
+        try:
+            offset = 0
+            while chunk := await self._do(what, lambda: os.pread(descriptor, _CHUNK, offset)):
+                offset += len(chunk)
+                yield chunk
+        finally:
+            os.close(descriptor)
+
+    async def put(
+        self,
+        key: str,
+        body: Body,
+        *,
+        metadata: Mapping[str, str],
+        content_type: str,
+        condition: Condition = None,
+    ) -> Present:
+        """See ``ObjectStore``."""
+        return await self._do(
+            f"write {key}", lambda: self._write(key, None, body, dict(metadata), content_type, condition)
+        )
+
+    async def append(
+        self, key: str, present: Present, tail: Body, *, metadata: Mapping[str, str], content_type: str
+    ) -> Present:
+        """See ``ObjectStore``."""
+        condition = Unchanged(present.etag)
+        return await self._do(
+            f"append to {key}", lambda: self._write(key, present, tail, dict(metadata), content_type, condition)
+        )
+
+    async def delete(self, key: str) -> None:
+        """See ``ObjectStore``."""
+        await self._do(f"remove {key}", lambda: self._delete(key))
+
+    async def list_keys(self, prefix: str) -> Sequence[str]:
+        """See ``ObjectStore``."""
+        return await self._do(f"list {prefix}", lambda: self._list(prefix))
+
+    async def abort_uploads(self, key: str, *, before_ns: int) -> int:
+        """See ``ObjectStore``: removes what a crash left half-written beside the object."""
+        return await self._do(f"clean up beside {key}", lambda: self._clean(key, before_ns))
+
+    async def close(self) -> None:
+        """See ``ObjectStore``."""
+
+    async def _do(self, what: str, work: Callable[[], T]) -> T:
+        def guarded() -> T:
+            try:
+                return work()
+            except OSError as error:
+                raise StoreError(
+                    Kind.DENIED if isinstance(error, PermissionError) else Kind.TRANSIENT,
+                    f"{what} under {self._root}",
+                    error.strerror or str(error),
+                    remedy=f"let the gateway's user write {self._root}, on a disk with room",
+                ) from error
+
+        return await self._offload(guarded)
+
+    def _path(self, key: str, root: str | None = None) -> str:
+        """The file of a key.
+
+        :raises StoreError: the key would lead elsewhere."""
+        names = key.split("/")
+        if any(name in ("", ".", "..", _META) or "\0" in name for name in names):
+            raise StoreError(
+                Kind.REFUSED, f"find {key!r} under {self._root}", "no such key can be a file", applied=False
+            )
+        path = os.path.join(root or self._root, *map(_file_name, names))
+        folder = os.path.dirname(path)
+        real = os.path.realpath(folder)
+        top = os.path.realpath(self._root)
+        if real != top and not real.startswith(top + os.sep):
+            raise StoreError(
+                Kind.REFUSED, f"find {key!r} under {self._root}", "a symbolic link leads out of it", applied=False
+            )
+        return path
+
+    def _meta(self, key: str) -> str:
+        return self._path(key, os.path.join(self._root, _META)) + ".json"
+
+    def _head(self, key: str) -> Present | None:
+        try:
+            found = os.stat(self._path(key), follow_symlinks=False)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        etag = _etag(found)
+        try:
+            with open(self._meta(key), "rb") as file:
+                noted = json.load(file)
+            metadata = noted["metadata"] if noted["etag"] == etag else {}
+        except (FileNotFoundError, ValueError, KeyError):
+            metadata = {}
+        return Present(etag, found.st_size, metadata)
+
+    def _opened(self, key: str, if_match: str | None) -> int:
+        try:
+            descriptor = os.open(self._path(key), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            raise StoreError(Kind.GONE, f"read {key}", "there is no such object", applied=False) from None
+        if if_match is not None and _etag(os.fstat(descriptor)) != if_match:
+            os.close(descriptor)
+            raise StoreError(Kind.CONFLICT, f"read {key}", "it is another object now", applied=False)
+        return descriptor
+
+    def _write(
+        self,
+        key: str,
+        present: Present | None,
+        body: Body,
+        metadata: dict[str, str],
+        content_type: str,
+        condition: Condition,
+    ) -> Present:
+        path = self._path(key)
+        folder = os.path.dirname(path)
+        _make_dirs(folder)
+        with _turn(folder):
+            self._check(key, condition)
+            temporary = os.path.join(folder, f".{secrets.token_hex(8)}.part")
+            try:
+                with open(temporary, "xb") as out:
+                    if present is not None:
+                        with open(path, "rb") as before:
+                            _copy(before.fileno(), out.fileno(), 0, present.size)
+                    for piece in body.slices:
+                        with open(piece.path, "rb") as source:
+                            _copy(source.fileno(), out.fileno(), piece.offset, piece.length)
+                    out.flush()
+                    os.fsync(out.fileno())
+                    etag = _etag(os.fstat(out.fileno()))
+                    size = os.fstat(out.fileno()).st_size
+                self._note(key, {"etag": etag, "metadata": metadata, "content_type": content_type})
+                os.rename(temporary, path)
+            except BaseException:
+                if os.path.exists(temporary):
+                    os.unlink(temporary)
+                raise
+            _sync_dir(folder)
+        return Present(etag, size, metadata)
+
+    def _check(self, key: str, condition: Condition) -> None:
+        if condition is None:
+            return
+        present = self._head(key)
+        found = None if present is None else present.etag
+        if found != (condition.etag if isinstance(condition, Unchanged) else None):
+            raise StoreError(
+                Kind.CONFLICT,
+                f"write {key}",
+                "it is there already" if isinstance(condition, Absent) else "it is another object now",
+                applied=False,
+            )
+
+    def _note(self, key: str, facts: dict[str, object]) -> None:
+        path = self._meta(key)
+        folder = os.path.dirname(path)
+        _make_dirs(folder)
+        temporary = os.path.join(folder, f".{secrets.token_hex(8)}.part")
+        with open(temporary, "xb") as out:
+            out.write(json.dumps(facts).encode("ascii"))
+            out.flush()
+            os.fsync(out.fileno())
+        os.rename(temporary, path)
+        _sync_dir(folder)
+
+    def _delete(self, key: str) -> None:
+        for path in (self._path(key), self._meta(key)):
+            try:
+                os.unlink(path)
+                _sync_dir(os.path.dirname(path))
+            except FileNotFoundError:
+                continue
+
+    def _list(self, prefix: str) -> list[str]:
+        keys = []
+        for folder, folders, files in os.walk(self._root):
+            folders[:] = [name for name in folders if name != _META]
+            for name in files:
+                if not name.startswith("."):
+                    keys.append(os.path.relpath(os.path.join(folder, name), self._root))
+        return sorted(key for key in keys if key.startswith(prefix))
+
+    def _clean(self, key: str, before_ns: int) -> int:
+        folder = os.path.dirname(self._path(key))
+        count = 0
+        if os.path.isdir(folder):
+            with _turn(folder), os.scandir(folder) as entries:
+                for entry in entries:
+                    left = entry.name.startswith(".") and entry.name.endswith(".part")
+                    if left and entry.stat().st_mtime_ns < before_ns:
+                        os.unlink(entry.path)
+                        count += 1
+        return count
+
+
+def _file_name(name: str) -> str:
+    """A part of a key as a file's name; one that is too long for a file is cut and told apart by its digest."""
+    data = name.encode("utf-8", "surrogateescape")
+    if len(data) <= _LONGEST_NAME - len(".json") and not name.startswith("."):
+        return name
+    digest = hashlib.sha256(data).hexdigest()[:16]
+    stem, dot, ending = name.rpartition(".")
+    if not dot or len(ending.encode()) > 20:
+        stem, ending = name, ""
+    kept = stem.encode("utf-8", "surrogateescape")[:_KEPT].decode("utf-8", "ignore").lstrip(".") or "_"
+    return f"{kept}~{digest}" + (f".{ending}" if ending else "")
+
+
+def _etag(found: os.stat_result) -> str:
+    """Another one for each write: every write makes a new file."""
+    return f'"{found.st_ino:x}-{found.st_size:x}-{found.st_mtime_ns:x}"'
+
+
+def _copy(source: int, target: int, offset: int, length: int) -> None:
+    while length:
+        try:
+            copied = os.copy_file_range(source, target, min(length, 1 << 30), offset)
+        except OSError:
+            # Not on every pair of file systems.
+            data = os.pread(source, min(length, _CHUNK), offset)
+            view = memoryview(data)
+            while view:
+                view = view[os.write(target, view) :]
+            copied = len(data)
+        if not copied:
+            raise StoreError(Kind.DAMAGED, "copy into the object", "a file is shorter than it was", applied=False)
+        offset += copied
+        length -= copied
+
+
+def _make_dirs(folder: str) -> None:
+    missing = []
+    while not os.path.isdir(folder):
+        missing.append(folder)
+        folder = os.path.dirname(folder)
+    for one in reversed(missing):
+        try:
+            os.mkdir(one)
+        except FileExistsError:
+            continue
+        _sync_dir(os.path.dirname(one))
+
+
+def _sync_dir(folder: str) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def _turn(folder: str) -> Iterator[None]:
+    """One writer of a folder at a time, of whatever process."""
+    descriptor = os.open(os.path.join(folder, ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(descriptor)

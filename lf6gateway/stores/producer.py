@@ -1,0 +1,114 @@
+"""The body of an upload on its way from disk to socket. Owns the reading ahead of one piece, in a thread, at the pace
+the socket takes it; must never read in the reactor, nor hold more than that piece."""
+
+from __future__ import annotations
+
+import os
+from hashlib import md5, sha256
+from typing import Final
+
+import google_crc32c
+from attrs import frozen
+from twisted.internet.defer import Deferred
+from twisted.internet.interfaces import IConsumer, IPushProducer
+from twisted.web.iweb import IBodyProducer
+from zope.interface import implementer
+
+from lf6gateway.disk.offload import Offload
+from lf6gateway.stores.store import Body
+from lf6gateway.values.failure import Kind, StoreError
+
+PIECE: Final = 256 * 1024
+"""Bytes read at once."""
+
+
+@frozen
+class Digests:
+    """Of a body: ``sha256`` in hex, the others as bytes."""
+
+    sha256: str
+    sha256_raw: bytes
+    md5: bytes
+    crc32c: bytes
+
+
+def digests(body: Body) -> Digests:
+    """Read a body once for its digests. Blocks.
+
+    :raises StoreError: a file of it is shorter than it should be.
+    """
+    strong, old, quick = sha256(), md5(usedforsecurity=False), 0
+    for path, offset, length in _pieces(body):
+        data = _read(path, offset, length)
+        strong.update(data)
+        old.update(data)
+        quick = google_crc32c.extend(quick, data)
+    return Digests(strong.hexdigest(), strong.digest(), old.digest(), quick.to_bytes(4, "big"))
+
+
+def _pieces(body: Body) -> list[tuple[str, int, int]]:
+    return [
+        (part.path, part.offset + start, min(PIECE, part.length - start))
+        for part in body.slices
+        for start in range(0, part.length, PIECE)
+    ]
+
+
+def _read(path: str, offset: int, length: int) -> bytes:
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        data = os.pread(descriptor, length, offset)
+        while len(data) < length:
+            more = os.pread(descriptor, length - len(data), offset + len(data))
+            if not more:
+                raise StoreError(Kind.DAMAGED, f"read {path}", f"it ends before byte {offset + length}", applied=False)
+            data += more
+        return data
+    finally:
+        os.close(descriptor)
+
+
+@implementer(IBodyProducer, IPushProducer)
+class SliceProducer:
+    """Sends a body's slices.
+
+    :param offload: reads.
+    """
+
+    def __init__(self, body: Body, offload: Offload) -> None:
+        self.length = body.length
+        self._pieces = _pieces(body)
+        self._offload = offload
+        self._stopped = False
+        self._paused: Deferred[None] | None = None
+        self._work: Deferred[None] | None = None
+
+    def startProducing(self, consumer: IConsumer) -> Deferred[None]:
+        """Send everything; fires at the end."""
+        self._work = Deferred.fromCoroutine(self._send(consumer))
+        return self._work
+
+    async def _send(self, consumer: IConsumer) -> None:
+        for path, offset, length in self._pieces:
+            data = await self._offload(lambda path=path, offset=offset, length=length: _read(path, offset, length))  # type: ignore[misc]
+            if self._stopped:
+                # Twisted asks that the Deferred of a stopped producer never fires.
+                await Deferred()
+            if self._paused is not None:
+                await self._paused
+            consumer.write(data)
+
+    def pauseProducing(self) -> None:
+        """The socket is full."""
+        if self._paused is None:
+            self._paused = Deferred()
+
+    def resumeProducing(self) -> None:
+        """The socket takes more."""
+        paused, self._paused = self._paused, None
+        if paused is not None:
+            paused.callback(None)
+
+    def stopProducing(self) -> None:
+        """The connection is gone."""
+        self._stopped = True
