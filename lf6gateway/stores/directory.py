@@ -14,6 +14,7 @@ import os
 import secrets
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from typing import Final, TypeVar
 
 from lf6gateway.disk.offload import Offload
@@ -65,7 +66,7 @@ class DirectoryStore:
         descriptor = await self._do(what, lambda: self._opened(key, if_match))
         try:
             offset = 0
-            while chunk := await self._do(what, lambda: os.pread(descriptor, _CHUNK, offset)):
+            while chunk := await self._do(what, partial(os.pread, descriptor, _CHUNK, offset)):
                 offset += len(chunk)
                 yield chunk
         finally:
@@ -242,9 +243,8 @@ class DirectoryStore:
         keys = []
         for folder, folders, files in os.walk(self._root):
             folders[:] = [name for name in folders if name != _META]
-            for name in files:
-                if not name.startswith("."):
-                    keys.append(os.path.relpath(os.path.join(folder, name), self._root))
+            shown = [name for name in files if not name.startswith(".")]
+            keys.extend(os.path.relpath(os.path.join(folder, name), self._root) for name in shown)
         return sorted(key for key in keys if key.startswith(prefix))
 
     def _clean(self, key: str, before_ns: int) -> int:

@@ -125,7 +125,8 @@ class S3Http:
         work = Deferred.fromCoroutine(
             self._exchange(what, method, key, action, query, headers or {}, body, data, sha256)
         )
-        return await _within(work, seconds, self._clock, what)
+        answer: Answer = await _within(work, seconds, self._clock, what)
+        return answer
 
     async def _exchange(
         self,
@@ -171,7 +172,7 @@ class S3Http:
             url += f"?{encode_query(query)}"
         signed = sign(keys, self.bucket.region, method, url, headers, sha256)
         sent = Headers({name: [value] for name, value in signed.items()})
-        producer: object = SliceProducer(body, self._offload) if body is not None and body.length else data or b""
+        producer: Any = SliceProducer(body, self._offload) if body is not None and body.length else data or b""
         try:
             return await self._client.request(
                 method,

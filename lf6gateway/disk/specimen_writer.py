@@ -1,0 +1,216 @@
+"""A specimen on its way from the socket to disk. Owns the file while it is written, and the order of effects that ends
+in its acknowledgement; must never block the reactor, nor hold more than its caller lets wait."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from hashlib import sha256
+from typing import Final
+
+from twisted.internet.defer import Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from lf6gateway.disk.filesystem import FileSystem, Handle
+from lf6gateway.disk.offload import Offload
+from lf6gateway.disk.space import Space
+from lf6gateway.disk.specimen_file import Head, encode_head, encode_trailer
+from lf6gateway.disk.unavailable import SpoolUnavailable
+
+_log = Logger()
+
+LOW_WATER: Final = 256 * 1024
+"""Bytes waiting below which ``when_drained`` fires."""
+
+
+class SpecimenWriter:
+    """Writes one specimen.
+
+    :param path: its name while it is written, ending in ``.part``.
+    :param committed: told the final path and size once it is acknowledged.
+    """
+
+    def __init__(
+        self,
+        *,
+        fs: FileSystem,
+        path: str,
+        head: Head,
+        offload: Offload,
+        space: Space,
+        committed: Callable[[str, int], None],
+    ) -> None:
+        self._fs = fs
+        self._path = path
+        self._head = head
+        self._offload = offload
+        self._space = space
+        self._committed = committed
+        self._handle: Handle | None = None
+        self._digest = sha256()
+        self._length = 0
+        self._size = 0
+        self._queue: list[bytes] = []
+        self._queued = 0
+        self._in_flight = 0
+        self._failed: OSError | None = None
+        self._ending: Callable[[], None] | None = None
+        self._ended: Deferred[None] | None = None
+        self._drained: list[Deferred[None]] = []
+
+    @property
+    def waiting(self) -> int:
+        """Bytes written and not yet passed to the file system."""
+        return self._queued + self._in_flight
+
+    def write(self, data: bytes) -> None:
+        """Queue some more; never blocks."""
+        if self._ended is not None:
+            raise RuntimeError("the specimen is ended")
+        if self._failed is None and data:
+            self._queue.append(data)
+            self._queued += len(data)
+            self._pump()
+
+    def when_drained(self) -> Deferred[None]:
+        """Fires when little is waiting; fails with ``SpoolUnavailable`` if the disk does."""
+        drained: Deferred[None] = Deferred()
+        self._drained.append(drained)
+        self._tell_drained()
+        return drained
+
+    def commit(self) -> Deferred[None]:
+        """Fires when the whole specimen is on stable storage, file and name."""
+        return self._end(self._commit)
+
+    def abort(self) -> Deferred[None]:
+        """Forget it; fires when nothing of it is left."""
+        self._queue.clear()
+        self._queued = 0
+        return self._end(self._abort)
+
+    def _end(self, ending: Callable[[], None]) -> Deferred[None]:
+        if self._ended is not None:
+            raise RuntimeError("the specimen is ended")
+        self._ended = Deferred()
+        ended = self._ended
+        self._ending = ending
+        self._pump()
+        return ended
+
+    def _pump(self) -> None:
+        if self._in_flight:
+            return
+        if self._queue and self._failed is None:
+            parts, self._queue = self._queue, []
+            self._in_flight, self._queued = self._queued, 0
+            self._offload(lambda: self._write(parts)).addBoth(self._written)
+        elif self._ending is not None:
+            ending, self._ending = self._ending, None
+            self._in_flight = 1
+            self._offload(ending).addBoth(self._finished, ending == self._commit)
+
+    def _written(self, outcome: object) -> None:
+        self._in_flight = 0
+        if isinstance(outcome, Failure):
+            self._fail(outcome)
+        self._pump()
+        self._tell_drained()
+
+    def _fail(self, failure: Failure) -> None:
+        error = failure.value
+        self._failed = error if isinstance(error, OSError) else OSError(str(error))
+        self._queue.clear()
+        self._queued = 0
+        self._space.note_failure(str(error))
+        _log.error("{path}: the specimen could not be written: {error}", path=self._path, error=str(error))
+
+    def _tell_drained(self) -> None:
+        if self._failed is not None:
+            waiting, self._drained = self._drained, []
+            for drained in waiting:
+                drained.errback(self._unavailable())
+        elif self.waiting <= LOW_WATER:
+            waiting, self._drained = self._drained, []
+            for drained in waiting:
+                drained.callback(None)
+
+    def _unavailable(self) -> SpoolUnavailable:
+        return SpoolUnavailable("disk_failing", f"the disk failed: {self._failed}", 5)
+
+    def _finished(self, outcome: object, committed: bool) -> None:
+        ended = self._ended
+        assert ended is not None
+        if isinstance(outcome, Failure):
+            if self._failed is None:
+                self._fail(outcome)
+            ended.errback(self._unavailable())
+            return
+        if committed:
+            self._space.note_success()
+            self._committed(self._final, self._size)
+        ended.callback(None)
+
+    @property
+    def _final(self) -> str:
+        return self._path.removesuffix(".part") + ".spec"
+
+    def _opened(self) -> Handle:
+        """The file, made at its first byte. From here on in the thread."""
+        if self._handle is None:
+            self._fs.make_dirs(os.path.dirname(self._path))
+            try:
+                self._handle = self._fs.create(self._path)
+            except FileNotFoundError:
+                # The folder of an earlier hour, removed as empty between the two calls.
+                self._fs.make_dirs(os.path.dirname(self._path))
+                self._handle = self._fs.create(self._path)
+            self._put([encode_head(self._head)])
+        return self._handle
+
+    def _put(self, parts: list[bytes]) -> None:
+        assert self._handle is not None
+        size = sum(map(len, parts))
+        self._space.add(size)
+        self._size += size
+        self._handle.write(parts)
+
+    def _write(self, parts: list[bytes]) -> None:
+        self._opened()
+        for part in parts:
+            self._digest.update(part)
+            self._length += len(part)
+        self._put(parts)
+
+    def _commit(self) -> None:
+        if self._failed is not None:
+            self._discard()
+            raise self._failed
+        try:
+            handle = self._opened()
+            self._put([encode_trailer(self._length, self._digest.digest())])
+            handle.sync()
+            handle.close()
+            self._fs.rename(self._path, self._final)
+            self._fs.sync_dir(os.path.dirname(self._path))
+        except OSError:
+            self._discard()
+            raise
+
+    def _abort(self) -> None:
+        self._discard()
+
+    def _discard(self) -> None:
+        handle, self._handle = self._handle, None
+        if handle is None:
+            return
+        handle.close()
+        self._space.remove(self._size, drained=False)
+        for path in (self._path, self._final):
+            try:
+                self._fs.unlink(path)
+            except FileNotFoundError:
+                continue
+            except OSError as error:
+                _log.warn("{path} stays behind until the next start: {error}", path=path, error=str(error))
