@@ -64,6 +64,19 @@ def test_a_body_comes_out_as_it_was_however_it_is_cut(name: str, data: bytes, si
 
 
 @pytest.mark.parametrize("name", ENCODERS)
+def test_nothing_is_held_back_when_little_is_asked_for_at_a_time(name: str) -> None:
+    coding, encode = ENCODERS[name]
+    for size in range(600):
+        decoder = decoder_for(coding)
+        decoder.feed(encode(b"a" * size))
+        out = b""
+        while pieces := decoder.take(1):
+            out += b"".join(pieces)
+        decoder.finish()
+        assert out == b"a" * size
+
+
+@pytest.mark.parametrize("name", ENCODERS)
 def test_a_large_body_comes_out_as_it_was(name: str) -> None:
     coding, encode = ENCODERS[name]
     data = random.Random(5).randbytes(300_000) + b"the same again " * 100_000

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 import zlib
 
 import pytest
@@ -366,29 +367,58 @@ def test_a_disk_that_fails_while_the_sender_waits_is_told_at_once() -> None:
     assert writer.state == "aborted"
 
 
-def test_an_encoded_specimen_is_decoded_off_the_reactor_at_the_pace_of_the_disk() -> None:
+def test_an_encoded_specimen_is_read_at_the_pace_it_is_decoded() -> None:
+    offload = HandOffload()
+    gateway = Gateway(offload=offload)
+    connection = gateway.connect()
+    data = bytes(range(256)) * 10_000
+    sent = request("PUT", "/specimen?uri=a", gzip.compress(data, 0), "Content-Encoding: gzip")
+    pauses = 0
+    for at in range(0, len(sent), 65_536):
+        if connection.paused:
+            pauses += 1
+            offload.run()
+            assert not connection.paused
+        connection.send(sent[at : at + 65_536])
+    assert pauses >= 5
+    assert connection.raw == b""
+    offload.run()
+    assert connection.reply().status == 204
+    assert bytes(gateway.backend.specimens.kept[0].body) == data
+
+
+def test_an_encoded_specimen_is_decoded_at_the_pace_of_the_disk() -> None:
     offload = HandOffload()
     gateway = Gateway(offload=offload)
     gateway.backend.specimens.by_hand = True
     connection = gateway.connect()
-    data = bytes(range(256)) * 40_000
-    sent = request("PUT", "/specimen?uri=a", gzip.compress(data, 0), "Content-Encoding: gzip")
-    most_queued = 0
-    for at in range(0, len(sent), 65_536):
-        rounds = 0
-        while connection.paused and rounds < 1_000:
-            offload.run()
-            gateway.backend.specimens.begun[0].drain()
-            rounds += 1
-        connection.send(sent[at : at + 65_536])
-        most_queued = max(most_queued, gateway.backend.specimens.begun[0].waiting)
+    connection.send(request("PUT", "/specimen?uri=a", gzip.compress(bytes(30_000_000)), "Content-Encoding: gzip"))
     [writer] = gateway.backend.specimens.begun
+    rounds = 0
     while writer.state == "open":
         offload.run()
         writer.drain()
+        rounds += 1
+    assert rounds > 20
+    assert writer.most_waiting <= 2 * 1024 * 1024
     assert connection.reply().status == 204
-    assert bytes(writer.body) == data
-    assert writer.most_waiting <= 1024 * 1024 + 9 * 1024 * 1024
+    assert bytes(writer.body) == bytes(30_000_000)
+
+
+@pytest.mark.parametrize("target", ["/usage", "/specimen?uri=a"])
+def test_an_encoded_body_is_bounded_before_it_is_decoded_too(target: str) -> None:
+    gateway = Gateway(Limits(max_report=100_000, max_specimen=100_000), offload=HandOffload())
+    fits = gzip.compress(random.Random(1).randbytes(99_990), 9)  # larger than what it holds
+    for sent in (
+        request("PUT", target, None, "Content-Encoding: gzip", "Content-Length: 200000"),
+        chunked("PUT", target, [b"x" * 120_000], "Content-Encoding: gzip")[:-5],
+    ):
+        connection = gateway.connect()
+        connection.send(sent)
+        assert connection.reply().problem["status"] == 413
+    connection = gateway.connect()
+    connection.send(request("PUT", target, fits, "Content-Encoding: gzip"))
+    assert connection.raw == b""
 
 
 @pytest.mark.parametrize("headers", [(), ("Content-Encoding: gzip",)])

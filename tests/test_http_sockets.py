@@ -5,18 +5,26 @@ from __future__ import annotations
 import http.client
 import resource
 import socket
+import ssl
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
 import pytest_twisted
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 from twisted.internet import reactor
 from twisted.internet.defer import Deferred
-from twisted.internet.endpoints import TCP4ServerEndpoint
+from twisted.internet.endpoints import SSL4ServerEndpoint, TCP4ServerEndpoint
+from twisted.internet.ssl import PrivateCertificate
 from twisted.internet.threads import deferToThread, deferToThreadPool
 from twisted.python.threadpool import ThreadPool
 
-from lf6gateway.disk.offload import Offload
+from lf6gateway.disk.offload import Offload, inline
 from lf6gateway.edges.resources import gateway_resource
 from lf6gateway.edges.site import GatewaySite
 from lf6gateway.values.limits import Limits
@@ -158,6 +166,56 @@ async def test_slow_heads_and_bodies_get_408_and_idle_connections_a_quiet_end() 
         for data in (b"GET /hea", request("PUT", "/usage", b"123")[:-1]):
             [reply], _ = read_replies(await in_thread(lambda data=data: talk(data)))
             assert reply.problem["status"] == 408
+
+
+def own_certificate() -> PrivateCertificate:
+    """A key and a certificate that vouches for itself."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "localhost")])
+    now = datetime.now(UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - timedelta(days=1))
+        .not_valid_after(now + timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    pem = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()) + certificate.public_bytes(Encoding.PEM)
+    return PrivateCertificate.loadPEM(pem)
+
+
+@pytest_twisted.ensureDeferred
+async def test_over_tls_all_is_the_same() -> None:
+    backend = Backend()
+    limits = Limits(linger=0.5, max_specimen=10_000_000)
+    site = GatewaySite(gateway_resource(backend.receiver, limits, inline), limits)
+    endpoint = SSL4ServerEndpoint(reactor, 0, own_certificate().options(), interface="127.0.0.1")
+    port = await endpoint.listen(site)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    context.set_alpn_protocols(["h2", "http/1.1"])
+
+    def talk() -> list[int]:
+        statuses = []
+        client = http.client.HTTPSConnection("127.0.0.1", port.getHost().port, timeout=30, context=context)
+        for method, path, body in (
+            ("PUT", "/usage", b"1"),
+            ("PUT", "/specimen?uri=a", b"x" * 5_000_000),
+            ("GET", "/health", None),
+            ("PUT", "/specimen?uri=a", b"x" * 11_000_000),
+        ):
+            client.request(method, path, body, {"User-Token": "a"})
+            answer = client.getresponse()
+            answer.read()
+            statuses.append(answer.status)
+        client.close()
+        return statuses
+
+    try:
+        assert await in_thread(talk) == [204, 204, 200, 413]
+    finally:
+        await port.stopListening()
+        await site.drain()
+    assert len(backend.specimens.kept[0].body) == 5_000_000
 
 
 class Discarded(MemoryWriter):

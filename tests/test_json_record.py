@@ -144,6 +144,8 @@ def test_what_the_grammar_forbids_is_refused_at_its_place(body: bytes, line: int
 def test_line_breaks_between_tokens_become_spaces_and_nothing_else_changes() -> None:
     body = b'{\r\n\t"a" : [1 ,\n2],  "b\\n":"\\r\\n"\r}\n'
     assert check_record(body) == b'{  \t"a" : [1 , 2],  "b\\n":"\\r\\n" }'
+    assert check_record(b"[1,\r2]") == b"[1, 2]"
+    assert check_record(b"[1,\n2]") == b"[1, 2]"
 
 
 def test_nesting_is_taken_to_its_limit_and_refused_beyond_it() -> None:

@@ -15,7 +15,7 @@ from twisted.web.http import HTTPChannel, datetimeToString
 from lf6gateway.edges import problems
 from lf6gateway.edges.deadline import Deadline
 from lf6gateway.edges.endpoints import awaits_continue
-from lf6gateway.edges.message import Answer, problem_answer, request_id_of
+from lf6gateway.edges.message import problem_answer, request_id_of
 from lf6gateway.edges.request import GatewayRequest
 from lf6gateway.edges.resources import fields_of
 from lf6gateway.values.problem import Problem
@@ -99,7 +99,7 @@ class GatewayChannel(HTTPChannel):
         super().dataReceived(data)
         if self.stage is Stage.IDLE and (self._buffer or self.requests):
             self.stage = Stage.HEAD
-            self._deadline.set(DRAIN_HEAD if self.site.draining else self.site.limits.header_timeout)
+            self._deadline.set(self.site.limits.header_timeout)
 
     # A request, as twisted.web's parser finds it.
 
@@ -107,7 +107,7 @@ class GatewayChannel(HTTPChannel):
         """The head is complete: choose who takes the body, and tell the client to send it, if it waits for that."""
         request: GatewayRequest = self.requests[-1]
         fields = fields_of(request.requestHeaders)
-        self.persistent = self._keeps_alive(fields(b"connection")) and not self.site.draining
+        self.persistent = self._keeps_alive(fields(b"connection"))
         self.continue_awaited = (
             self.length != 0 and self._version == b"HTTP/1.1" and not self._buffer and awaits_continue(fields)
         )
@@ -200,13 +200,11 @@ class GatewayChannel(HTTPChannel):
 
     def refuse(self, problem: Problem) -> None:
         """Answer with a problem in place of the request that was coming in, and close."""
-        fields = fields_of(self.requests[-1].requestHeaders) if self.requests else lambda name: ()
-        request_id = request_id_of(fields)
-        self._answer_raw(problem_answer(problem, request_id), request_id)
-
-    def _answer_raw(self, answer: Answer, request_id: str) -> None:
         if self.stage in (Stage.LINGER, Stage.CLOSING, Stage.CLOSED):
             return
+        fields = fields_of(self.requests[-1].requestHeaders) if self.requests else lambda name: ()
+        request_id = request_id_of(fields)
+        answer = problem_answer(problem, request_id)
         for request in self.requests:
             request.give_up()
         head = [b"HTTP/1.1 %d %s" % (answer.status, HTTPStatus(answer.status).phrase.encode("ascii"))]
@@ -258,11 +256,10 @@ class GatewayChannel(HTTPChannel):
         return True
 
     def _body_too_slow(self) -> None:
-        put_off = self.requests[-1].body_too_slow()
-        if put_off is None:
+        if self.requests[-1].awaits_body:
             self.refuse(problems.too_slow("body"))
         else:
-            self._answer_raw(put_off, request_id_of(fields_of(self.requests[-1].requestHeaders)))
+            self.loseConnection()  # it has its answer, and the rest was only to be dropped
 
     def _deadline_reached(self) -> None:
         match self.stage:
@@ -286,6 +283,8 @@ class GatewayChannel(HTTPChannel):
         match self.stage:
             case Stage.IDLE:
                 self.loseConnection()
+            case Stage.BODY if not self.requests[-1].awaits_body:
+                self.loseConnection()
             case Stage.HEAD:
                 self._deadline.set(DRAIN_HEAD)
             case Stage.LINGER:
@@ -297,8 +296,7 @@ class GatewayChannel(HTTPChannel):
         """Read and drop what still comes until the other side closes: closing at once, with bytes of it unread, would
         make its system throw the answer away."""
         self.stage = Stage.LINGER
-        self.paused = True  # ends the loop over the lines that have come already
-        self._buffer = b""
+        self._buffer = b""  # ends the loop over what has come already
         self._dataBuffer = []
         self._held = False
         self._networkProducer.resumeProducing()

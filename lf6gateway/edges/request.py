@@ -43,7 +43,7 @@ class GatewayRequest(Request):
 
     channel: GatewayChannel
     _exchange: Exchange | None = None
-    _answer: Answer | None = None
+    _answered_early = False
     _length: int | None = None
     _received = 0
     _whole = False
@@ -91,8 +91,8 @@ class GatewayRequest(Request):
 
     @property
     def awaits_body(self) -> bool:
-        """Whether an endpoint, or a host's resource, is there for the body, and no answer yet."""
-        return self._answer is None
+        """Whether somebody is there for the body, and there is no answer yet."""
+        return not self._answered_early
 
     # What the channel calls.
 
@@ -111,15 +111,10 @@ class GatewayRequest(Request):
         self._whole = True
         if self._exchange is None:
             super().requestReceived(command, path, version)
-        elif self._answer is not None:
-            self._send(self._answer)
+        elif self._answered_early:
+            self.finish()
         else:
             self._exchange.whole()
-
-    def body_too_slow(self) -> Answer | None:
-        """The rest of the body is not waited for. Returns the answer, if it was only put off for the body's sake."""
-        self.give_up()
-        return self._answer
 
     def give_up(self) -> None:
         """Whatever comes of the endpoint now, nobody hears it."""
@@ -147,23 +142,27 @@ class GatewayRequest(Request):
     def _answered(self, answer: Answer) -> None:
         if self._gone:
             return
-        self._answer = answer
+        self._gone = True
         if self._whole:
-            self._send(answer)
+            self._write(answer)
+            self.finish()
             return
+        self._answered_early = True
         self.channel.release()
-        if not self._worth_reading():
+        if self._worth_reading():
+            self._write(answer)  # and finish once the rest of the body has been read and dropped
+        else:
             self.channel.leave_unread()
-            self._send(answer)
+            self._write(answer)
+            self.finish()
 
     def _worth_reading(self) -> bool:
         if self._length is None or self.channel.continue_awaited:
             return False
         return self._length - self._received <= WORTH_READING
 
-    def _send(self, answer: Answer) -> None:
+    def _write(self, answer: Answer) -> None:
         assert self._exchange is not None
-        self._gone = True
         write_answer(self, answer, self._exchange.head.request_id)
 
     def write(self, data: bytes) -> None:

@@ -98,7 +98,7 @@ def peer_of(request: Request) -> str:
 
 
 def write_answer(request: Request, answer: Answer, request_id: str) -> None:
-    """Write an answer to a request and finish it."""
+    """Write an answer to a request, whole; finishing the request is left to the caller."""
     request.setResponseCode(answer.status)
     headers = request.responseHeaders
     for name, value in answer.headers:
@@ -109,7 +109,6 @@ def write_answer(request: Request, answer: Answer, request_id: str) -> None:
     if answer.status != 204:
         headers.setRawHeaders(b"Content-Length", [b"%d" % len(answer.body)])
     request.write(answer.body)
-    request.finish()
 
 
 class _Buffered:
@@ -171,3 +170,4 @@ class _Buffered:
 
     def _answered(self, answer: Answer) -> None:
         write_answer(self._request, answer, self._exchange.head.request_id)
+        self._request.finish()
