@@ -51,6 +51,26 @@ class Specimen:
     sha256: str
     size: int
 
+    @property
+    def id(self) -> str:
+        """Its identity, never used twice."""
+        return self.head.id
+
+    @property
+    def user(self) -> str:
+        """Who sent it."""
+        return self.head.user
+
+    @property
+    def key(self) -> str | None:
+        """The idempotency key it came with."""
+        return self.head.key
+
+    @property
+    def body(self) -> Specimen:
+        """Where its bytes lie: ``path``, ``offset`` and ``length`` of this."""
+        return self
+
 
 def encode_head(head: Head) -> bytes:
     """The header's bytes."""

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Final
 
-from twisted.internet.defer import Deferred
+from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -85,7 +85,9 @@ class SpecimenWriter:
         return self._end(self._commit)
 
     def abort(self) -> Deferred[None]:
-        """Forget it; fires when nothing of it is left."""
+        """Forget it; fires when nothing of it is left. Once it is ended, however, that stays as it is."""
+        if self._ended is not None:
+            return succeed(None)
         self._queue.clear()
         self._queued = 0
         return self._end(self._abort)

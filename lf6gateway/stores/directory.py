@@ -182,7 +182,7 @@ class DirectoryStore:
         path = self._path(key)
         folder = os.path.dirname(path)
         _make_dirs(folder)
-        with _turn(folder):
+        with self._turn(key):
             self._check(key, condition)
             temporary = os.path.join(folder, f".{secrets.token_hex(8)}.part")
             try:
@@ -205,6 +205,18 @@ class DirectoryStore:
                 raise
             _sync_dir(folder)
         return Present(etag, size, metadata)
+
+    @contextmanager
+    def _turn(self, key: str) -> Iterator[None]:
+        """One writer of a folder at a time, of whatever process."""
+        folder = os.path.dirname(self._meta(key))
+        _make_dirs(folder)
+        descriptor = os.open(os.path.join(folder, ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
 
     def _check(self, key: str, condition: Condition) -> None:
         if condition is None:
@@ -240,7 +252,7 @@ class DirectoryStore:
                 continue
 
     def _list(self, prefix: str) -> list[str]:
-        keys = []
+        keys: list[str] = []
         for folder, folders, files in os.walk(self._root):
             folders[:] = [name for name in folders if name != _META]
             shown = [name for name in files if not name.startswith(".")]
@@ -251,7 +263,7 @@ class DirectoryStore:
         folder = os.path.dirname(self._path(key))
         count = 0
         if os.path.isdir(folder):
-            with _turn(folder), os.scandir(folder) as entries:
+            with self._turn(key), os.scandir(folder) as entries:
                 for entry in entries:
                     left = entry.name.startswith(".") and entry.name.endswith(".part")
                     if left and entry.stat().st_mtime_ns < before_ns:
@@ -312,16 +324,5 @@ def _sync_dir(folder: str) -> None:
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-@contextmanager
-def _turn(folder: str) -> Iterator[None]:
-    """One writer of a folder at a time, of whatever process."""
-    descriptor = os.open(os.path.join(folder, ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield
     finally:
         os.close(descriptor)

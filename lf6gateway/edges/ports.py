@@ -1,0 +1,110 @@
+"""The listening sockets of the public port, bound before the process forks or gives up its privileges, so that a taken
+port ends the start in one plain line. Owns sockets until the reactor adopts them; must never accept a connection."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from collections.abc import Sequence
+
+from attrs import define
+from twisted.internet.endpoints import AdoptedStreamServerEndpoint, serverFromString
+from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IReactorSocket, IStreamServerEndpoint
+from twisted.logger import Logger
+
+_log = Logger()
+
+BACKLOG = 1024
+"""Connections the kernel keeps waiting; while a busy daemon restarts under socket activation they queue here."""
+
+
+class PortTaken(Exception):
+    """An address cannot be listened on; the text says which, why, and what to do."""
+
+
+@define
+class Bound:
+    """One bound socket, not yet adopted by a reactor."""
+
+    socket: socket.socket
+    family: int
+
+    @property
+    def port(self) -> int:
+        """The number of the port that was given."""
+        return int(self.socket.getsockname()[1])
+
+    def endpoint(self, reactor: IReactorSocket) -> IStreamServerEndpoint:
+        """The endpoint that listens on this socket; it can be used once."""
+        return AdoptedStreamServerEndpoint(reactor, self.socket.fileno(), self.family)
+
+
+def bind_port(port: int) -> Bound:
+    """Listen on a TCP port of all interfaces, IPv4 and IPv6 alike (IPv4 alone where there is no IPv6); 0: a free one.
+
+    :raises PortTaken: the port is in use, or may not be used by this user.
+    """
+    try:
+        return _bind(socket.AF_INET6, "::", port)
+    except OSError as error:
+        if error.errno not in (errno.EAFNOSUPPORT, errno.EADDRNOTAVAIL):
+            raise _refused(port, error) from error
+    try:
+        return _bind(socket.AF_INET, "0.0.0.0", port)  # noqa: S104 - as -p is documented
+    except OSError as error:
+        raise _refused(port, error) from error
+
+
+def _bind(family: int, host: str, port: int) -> Bound:
+    listening = socket.socket(family, socket.SOCK_STREAM)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if family == socket.AF_INET6:
+            listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 0)
+        listening.bind((host, port))
+        listening.listen(BACKLOG)
+        listening.setblocking(False)
+    except OSError:
+        listening.close()
+        raise
+    return Bound(listening, family)
+
+
+def _refused(port: int, error: OSError) -> PortTaken:
+    if error.errno == errno.EADDRINUSE:
+        return PortTaken(
+            f"port {port} is taken by another program; stop that one (ss -ltnp 'sport = :{port}' names it) "
+            "or choose another port with -p"
+        )
+    if error.errno == errno.EACCES:
+        return PortTaken(
+            f"port {port} may not be used by this user; choose one above 1023 with -p, or start as root with "
+            "twistd's --uid and --gid"
+        )
+    return PortTaken(f"port {port} cannot be listened on: {error.strerror}")
+
+
+async def listen(
+    reactor: IReactorSocket, factory: IProtocolFactory, bound: Sequence[Bound], strings: Sequence[str]
+) -> list[IListeningPort]:
+    """Accept connections for a factory on bound sockets and on Twisted endpoint strings.
+
+    :raises PortTaken: an endpoint string cannot be listened on; what was opened before it is closed again.
+    """
+    ports: list[IListeningPort] = []
+    try:
+        for one in bound:
+            ports.append(await one.endpoint(reactor).listen(factory))
+            one.socket.detach()  # the reactor has a duplicate, and has closed this one
+        for text in strings:
+            try:
+                ports.append(await serverFromString(reactor, text).listen(factory))
+            except Exception as error:
+                raise PortTaken(f"http.listen: {text} cannot be listened on: {error}") from error
+    except BaseException:
+        for port in ports:
+            port.stopListening()
+        raise
+    for port in ports:
+        _log.info("listening on {address}", address=str(port.getHost()))
+    return ports

@@ -1,0 +1,248 @@
+"""All parts of a gateway, made from the settings and connected. Owns who is handed what; must never start or stop
+anything, nor decide in what order that happens."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from functools import partial
+from typing import Any, Final
+
+from twisted.logger import Logger
+
+from lf6gateway.disk import keyfile, specimens
+from lf6gateway.disk.filesystem import FileSystem
+from lf6gateway.disk.folders import HourFound
+from lf6gateway.disk.journal import Journal
+from lf6gateway.disk.quarantine import Quarantine
+from lf6gateway.disk.seal import Sealed, seal
+from lf6gateway.disk.segment import Segment
+from lf6gateway.disk.space import Space
+from lf6gateway.disk.specimen_file import Specimen, read_specimen, verify
+from lf6gateway.services.breaker import Breaker
+from lf6gateway.services.outlets import Outlets
+from lf6gateway.services.receive import Receiver
+from lf6gateway.services.retain import RetainService
+from lf6gateway.services.sealing import SealService
+from lf6gateway.services.send_specimen import Names
+from lf6gateway.services.ship_hours import HourShipper
+from lf6gateway.services.ship_specimens import SpecimenShipper
+from lf6gateway.services.specimen_backlog import SpecimenFiles
+from lf6gateway.services.threads import Threads
+from lf6gateway.values.idempotency import KeyIndex, KeyUse, digest_of
+from lf6gateway.values.object_key import record_key
+from lf6gateway.values.retry import RetryPolicy
+from lf6gateway.values.settings import Settings
+from lf6gateway.values.slot import Slot
+from lf6gateway.values.specimen_key import content_type_of, specimen_key, specimen_metadata
+from lf6gateway.values.stream import RECORD_STREAMS, Stream
+
+_log = Logger()
+_KEYS_AT_ONCE: Final = 2000
+
+
+class Assembly:
+    """Every part, as an attribute.
+
+    :param spool: this disk's identity.
+    """
+
+    def __init__(
+        self, settings: Settings, *, reactor: Any, now_ns: Callable[[], int], fs: FileSystem, spool: str
+    ) -> None:
+        self.settings = settings
+        self.root = os.path.join(settings.cache_dir, "spool")
+        self._fs = fs
+        self._now_ns = now_ns
+        self._reactor = reactor
+        self._spool = spool
+        self._retry = RetryPolicy(settings.upload.retry_min.seconds, settings.upload.retry_max.seconds)
+        self.flush_threads = {stream: Threads(reactor, f"flush-{stream.value}", 1) for stream in RECORD_STREAMS}
+        self.specimen_threads = Threads(reactor, "specimens", 4)
+        self.seal_threads = Threads(reactor, "seal", 2)
+        self.store_threads = Threads(reactor, "store", 4)
+        self.decode_threads = Threads(reactor, "decode", 2)
+        self.retain_threads = Threads(reactor, "retain", 2)
+        self.threads: list[Threads] = [
+            *self.flush_threads.values(),
+            self.specimen_threads,
+            self.seal_threads,
+            self.store_threads,
+            self.decode_threads,
+            self.retain_threads,
+        ]
+        self.quarantine = Quarantine(fs, os.path.join(settings.cache_dir, "quarantine"))
+        self.space = Space(
+            settings.spool.max_bytes,
+            settings.spool.min_free_bytes,
+            settings.spool.min_free_inodes,
+            monotonic=reactor.seconds,
+        )
+        self.keys = KeyIndex(settings.idempotency.max_keys)
+        self.outlets = Outlets(settings, reactor=reactor, offload=self.store_threads, spool=spool)
+        self.breakers = {
+            stream: Breaker(reactor, self._retry, f"{self.outlets.names[stream]} ({stream.value})") for stream in Stream
+        }
+        self.specimen_shipper = self._specimen_shipper()
+        self.hour_shippers: dict[Stream, HourShipper] = {}
+        self.seals: dict[Stream, SealService] = {}
+        self.journals: dict[Stream, Journal] = {}
+        for stream in RECORD_STREAMS:
+            self._records(stream)
+        self.specimens = specimens.SpecimenSpool(
+            fs=fs,
+            root=self.root,
+            offload=self.specimen_threads,
+            space=self.space,
+            new_id=partial(secrets.token_hex, 16),
+            committed=self.specimen_shipper.found,
+        )
+        self.receiver = Receiver(
+            journals=self.journals,
+            specimens=self.specimens,
+            space=self.space,
+            keys=self.keys,
+            max_waiting=settings.spool.max_waiting_bytes,
+            now_ns=now_ns,
+        )
+        self.retain = RetainService(
+            clock=reactor,
+            now_ns=now_ns,
+            offload=self.retain_threads,
+            fs=fs,
+            path=settings.cache_dir,
+            space=self.space,
+            drop={
+                "the keys of records": lambda now: keyfile.drop_old_keys(fs, self.root, now),
+                "the keys of specimens": lambda now: specimens.drop_old_keys(fs, self.root, now),
+            },
+            expire=self.keys.expire,
+        )
+
+    def found(self, stream: Stream, hours: list[HourFound]) -> None:
+        """What a start found of one stream's hours."""
+        self.space.add(sum(hour.bytes for hour in hours))
+        self.seals[stream].recovered([segment for hour in hours for segment in hour.segments])
+        self.hour_shippers[stream].found(hours)
+
+    async def load_keys(self) -> None:
+        """Take the idempotency keys of the last hour from disk, a thousand or two at a time."""
+        now = self._now_ns()
+        uses: Iterator[KeyUse] = itertools.chain(
+            keyfile.recent_keys(self._fs, self.root, now), specimens.specimen_keys(self._fs, self.root, now)
+        )
+        while batch := await self.retain_threads(lambda: list(itertools.islice(uses, _KEYS_AT_ONCE))):
+            for use in batch:
+                self.keys.remember(digest_of(use.stream, use.user, use.key), use.received_ns)
+        self.receiver.keys_loaded()
+
+    def _records(self, stream: Stream) -> None:
+        settings = self.settings
+
+        def sealed(segment: Segment) -> Sealed:
+            return seal(
+                self._fs,
+                segment,
+                spool=self._spool,
+                level=settings.aggregation.compression_level,
+                quarantine=self.quarantine,
+            )
+
+        def unsealed(slot: Slot) -> bool:
+            return service.unsealed(slot)
+
+        shipper = HourShipper(
+            stream=stream,
+            store=self.outlets.stores[stream],
+            fs=self._fs,
+            offload=self.store_threads,
+            clock=self._reactor,
+            now_ns=self._now_ns,
+            root=self.root,
+            spool=self._spool,
+            key_of=lambda slot: record_key(self.outlets.prefixes[stream], slot, settings.hostname),
+            quarantine=self.quarantine,
+            space=self.space,
+            breaker=self.breakers[stream],
+            unsealed=unsealed,
+            hours_at_once=settings.upload.hours_at_once,
+            policy=self._retry,
+        )
+        service = SealService(
+            stream=stream,
+            journal=None,
+            offload=self.seal_threads,
+            seal=sealed,
+            clock=self._reactor,
+            now_ns=self._now_ns,
+            interval_s=settings.interval(stream).seconds,
+            on_sealed=shipper.add,
+            space=self.space,
+        )
+        service.journal = self.journals[stream] = Journal(
+            fs=self._fs,
+            root=self.root,
+            stream=stream,
+            offload=self.flush_threads[stream],
+            space=self.space,
+            segment_bytes=settings.aggregation.segment_bytes,
+            new_id=partial(secrets.token_hex, 16),
+            closed=service.closed,
+        )
+        self.hour_shippers[stream] = shipper
+        self.seals[stream] = service
+
+    def _specimen_shipper(self) -> SpecimenShipper:
+        prefix = self.outlets.prefixes[Stream.SPECIMEN]
+        return SpecimenShipper(
+            store=self.outlets.stores[Stream.SPECIMEN],
+            files=SpecimenFiles(
+                waiting=lambda: specimens.waiting_specimens(self._fs, self.root),
+                read=self._read,
+                finish=self._finish,
+            ),
+            names=Names(
+                key=lambda one, attempt: specimen_key(prefix, one.user, one.head.uri, one.head.received_ns, attempt),
+                metadata=lambda one: specimen_metadata(
+                    uri=one.head.uri, user=one.user, identity=one.id, sha256=one.sha256
+                ),
+                content_type=lambda one: content_type_of(one.head.content_type, one.head.uri),
+            ),
+            quarantine=self.quarantine,
+            offload=self.store_threads,
+            clock=self._reactor,
+            now_ns=self._now_ns,
+            breaker=self.breakers[Stream.SPECIMEN],
+            retry=self._retry,
+            at_once=self.settings.upload.specimens_at_once,
+        )
+
+    def _read(self, path: str) -> Specimen:
+        """A specimen whose every byte was compared with its digest. Blocks."""
+        specimen = read_specimen(self._fs, path)
+        verify(self._fs, specimen)
+        return specimen
+
+    def _finish(self, path: str, has_key: bool) -> int:
+        """Remove a shipped specimen; the bytes that sets free. Blocks."""
+        handle = self._fs.open(path)
+        try:
+            size = handle.size()
+        finally:
+            handle.close()
+        specimens.finish(self._fs, path, has_key)
+        self.space.remove(size)
+        return size
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Take over the values that can change while all runs."""
+        self.settings = settings
+        self.space.max_bytes = settings.spool.max_bytes
+        self.space.min_free_bytes = settings.spool.min_free_bytes
+        self.space.min_free_inodes = settings.spool.min_free_inodes
+        self.keys.max_keys = settings.idempotency.max_keys
+        self.receiver.max_waiting = settings.spool.max_waiting_bytes
+        for stream, service in self.seals.items():
+            service.interval_s = settings.interval(stream).seconds

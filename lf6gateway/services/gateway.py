@@ -1,0 +1,266 @@
+"""The gateway as one service: starts its parts in order, and stops them in the reverse. Owns that order and the
+deadline of a stop; must never listen on a port, take over a signal, or end the process, so that any Twisted
+application can host it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from twisted.application.service import Service
+from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.logger import Logger
+
+from lf6gateway.disk.filesystem import OsFileSystem
+from lf6gateway.disk.folders import waiting_hours
+from lf6gateway.disk.identity import spool_identity
+from lf6gateway.disk.lock import CacheLock
+from lf6gateway.disk.specimens import remove_unfinished, waiting_specimens
+from lf6gateway.services.assembly import Assembly
+from lf6gateway.services.receive import Receiver
+from lf6gateway.services.threads import Threads
+from lf6gateway.values.settings import KEYS, Settings, value_of
+from lf6gateway.values.stream import RECORD_STREAMS
+
+_log = Logger()
+
+LIVE: Final = frozenset(
+    {
+        "aggregation.usage_interval",
+        "aggregation.error_interval",
+        "http.max_report",
+        "http.max_batch",
+        "http.max_specimen",
+        "http.header_timeout",
+        "http.body_timeout",
+        "http.idle_timeout",
+        "http.max_connections",
+        "log.level",
+        "shutdown.deadline",
+        "spool.max_bytes",
+        "spool.min_free_bytes",
+        "spool.min_free_inodes",
+        "spool.max_waiting_bytes",
+        "idempotency.max_keys",
+    }
+)
+"""The keys whose new values count at once when the configuration is read again; the others wait for a restart."""
+
+GRACE_S: Final = 2.0
+"""Seconds after the deadline of a stop in which what was given up may end."""
+
+
+class GatewayService(Service):
+    """Everything between an HTTP body and an object in the store.
+
+    ``started`` fires when data are taken, or fails with what kept it from starting.
+
+    :param settings: the whole configuration; each part is handed only the values it needs.
+    :param reactor: the reactor to run in; the global one if left out.
+    :param now_ns: the wall clock, nanoseconds since 1970.
+    """
+
+    def __init__(self, settings: Settings, *, reactor: Any = None, now_ns: Callable[[], int] = time.time_ns) -> None:
+        if reactor is None:
+            from twisted.internet import reactor
+        self.setName("lf6gateway")
+        self.settings = settings
+        self.started: Deferred[None] = Deferred()
+        self._reactor = reactor
+        self._now_ns = now_ns
+        self._fs = OsFileSystem()
+        self._lock: CacheLock | None = None
+        self._assembly: Assembly | None = None
+        self._starting: Deferred[None] | None = None
+        self._background: list[Deferred[Any]] = []
+        self._draining: Deferred[None] | None = None
+        self._used_up = 0.0
+
+    @property
+    def assembly(self) -> Assembly:
+        """The parts, for whoever looks at their figures; there only once ``started`` has fired."""
+        if self._assembly is None:
+            raise RuntimeError("the gateway has not started; wait for its `started`")
+        return self._assembly
+
+    @property
+    def receiver(self) -> Receiver:
+        """The door for records and specimens; there only once ``started`` has fired."""
+        return self.assembly.receiver
+
+    def claim(self) -> None:
+        """Take possession of the cache directory; blocks for a moment. ``startService`` does it if nobody has.
+
+        :raises CacheInUse: another process has it; its pid is in the text.
+        :raises OSError: the directory cannot be made or written.
+        """
+        if self._lock is None:
+            lock = CacheLock(self.settings.cache_dir)
+            lock.acquire()
+            self._lock = lock
+
+    def startService(self) -> None:
+        """Begin to start; see ``started``."""
+        super().startService()
+        self._starting = Deferred.fromCoroutine(self._start())
+        self._starting.addCallbacks(self.started.callback, self._not_started)
+
+    def _not_started(self, failure: Any) -> None:
+        if not failure.check(CancelledError):
+            self.started.errback(failure)
+
+    async def _start(self) -> None:
+        probe = Threads(self._reactor, "start", 1)
+        probe.startService()
+        try:
+            await probe(self.claim)
+            spool = await probe(lambda: spool_identity(self._fs, self.settings.cache_dir))
+            self._assembly = parts = Assembly(
+                self.settings, reactor=self._reactor, now_ns=self._now_ns, fs=self._fs, spool=spool
+            )
+            for stream in RECORD_STREAMS:
+                parts.found(stream, await probe(lambda stream=stream: waiting_hours(self._fs, parts.root, stream)))  # type: ignore[misc]
+            unfinished = await probe(lambda: remove_unfinished(self._fs, parts.root))
+        finally:
+            await probe.stopService()
+        if unfinished:
+            _log.info("removed {count} specimens that were still coming in at the last stop", count=unfinished)
+        for threads in parts.threads:
+            threads.startService()
+        parts.specimen_shipper.startService()
+        for stream in RECORD_STREAMS:
+            parts.hour_shippers[stream].startService()
+            parts.seals[stream].startService()
+        parts.retain.startService()
+        parts.receiver.open()
+        self._in_background("reading the idempotency keys of the last hour", parts.load_keys())
+        self._in_background("counting the specimens that wait", self._count_specimens(parts))
+        _log.info(
+            "ready: cache_dir {cache_dir}, host {host}, spool {spool}",
+            cache_dir=self.settings.cache_dir,
+            host=self.settings.hostname,
+            spool=spool,
+        )
+
+    async def _count_specimens(self, parts: Assembly) -> None:
+        """What lay there at the start counts towards the spool's limit; found behind, for it may be many files."""
+        begun_ns = self._now_ns()
+
+        def count() -> int:
+            return sum(
+                size
+                for path, size in waiting_specimens(self._fs, parts.root)
+                if int(path.rpartition("/")[2][:20]) < begun_ns
+            )
+
+        parts.space.add(await parts.retain_threads(count))
+
+    def _in_background(self, what: str, work: Any) -> None:
+        running = Deferred.fromCoroutine(work)
+        self._background.append(running)
+        running.addErrback(self._background_failed, what)
+
+    def _background_failed(self, failure: Any, what: str) -> None:
+        if not failure.check(CancelledError):
+            _log.failure("{what} failed", failure, what=what)
+
+    def hurry(self) -> None:
+        """Let a stop that is under way end now: what is not shipped stays in the spool."""
+        if self._draining is not None:
+            self._draining.cancel()
+
+    def shorten(self, seconds: float) -> None:
+        """So much of the deadline of a stop was used up by what came before it."""
+        self._used_up = seconds
+
+    def reconfigure(self, settings: Settings) -> None:
+        """Take over what can be changed while running; the log names the keys that wait for a restart."""
+        changed = [key for key in KEYS if value_of(settings, key) != value_of(self.settings, key)]
+        waiting = [key for key in changed if key not in LIVE]
+        self.settings = settings
+        if self._assembly is not None:
+            self._assembly.reconfigure(settings)
+        if waiting:
+            _log.warn("the configuration was read again; a restart is needed for: {keys}", keys=", ".join(waiting))
+        now = ", ".join(sorted(set(changed) & LIVE)) or "nothing else"
+        _log.info("the configuration was read again; changed now: {keys}", keys=now)
+
+    def stopService(self) -> Deferred[None]:
+        """Take nothing more, ship everything, and stop. Fires when that is done or ``shutdown.deadline`` is over."""
+        super().stopService()
+        return Deferred.fromCoroutine(self._stop())
+
+    async def _stop(self) -> None:
+        if self._starting is not None and not self.started.called:
+            self._starting.cancel()
+        parts = self._assembly
+        if parts is not None:
+            parts.receiver.drain()
+            begun = self._reactor.seconds()
+            deadline = max(0.0, self.settings.shutdown.deadline.seconds - self._used_up)
+            self._draining = Deferred.fromCoroutine(self._drain(parts))
+            await self._until(deadline, self._draining)
+            self._draining = None
+            for work in self._background:
+                work.cancel()
+            for service in (
+                parts.retain,
+                *parts.seals.values(),
+                *parts.hour_shippers.values(),
+                parts.specimen_shipper,
+            ):
+                await self._until(GRACE_S, _stopped(service))
+            for breaker in parts.breakers.values():
+                breaker.stop()
+            await self._until(GRACE_S, Deferred.fromCoroutine(parts.outlets.close()))
+            for threads in parts.threads:
+                await self._until(GRACE_S, _stopped(threads))
+            self._tell_left(parts, self._reactor.seconds() - begun)
+        if self._lock is not None:
+            self._lock.release()
+            self._lock = None
+
+    async def _drain(self, parts: Assembly) -> None:
+        """Everything that was acknowledged goes to the stores."""
+        await gatherResults([journal.close() for journal in parts.journals.values()])
+        await gatherResults([service.seal_now() for service in parts.seals.values()])
+        drains: list[Deferred[Any]] = [Deferred.fromCoroutine(one.drain()) for one in parts.hour_shippers.values()]
+        drains.append(parts.specimen_shipper.drain())
+        await gatherResults(drains, consumeErrors=True)
+
+    async def _until(self, seconds: float, work: Deferred[Any]) -> None:
+        """Wait for some of the stop, but not longer; an error of it stops nothing else from stopping."""
+        try:
+            await work.addTimeout(seconds, self._reactor)
+        except Exception as error:
+            if not isinstance(error, CancelledError | TimeoutError):
+                _log.failure("a part of the stop failed")
+            else:
+                _log.debug("a part of the stop was given up after {seconds} s", seconds=seconds)
+
+    def _tell_left(self, parts: Assembly, seconds: float) -> None:
+        members = sum(shipper.waiting.members for shipper in parts.hour_shippers.values())
+        size = parts.space.used
+        unsealed = sum(service.waiting for service in parts.seals.values())
+        if members or unsealed:
+            _log.warn(
+                "stopped after {seconds:.1f} s with {members} members and {unsealed} segments not shipped; the "
+                "spool holds "
+                "{size} bytes, and the next start ships them",
+                seconds=seconds,
+                members=members,
+                unsealed=unsealed,
+                size=size,
+            )
+        else:
+            _log.info("stopped after {seconds:.1f} s; the spool holds {size} bytes", seconds=seconds, size=size)
+
+
+def _stopped(service: Any) -> Deferred[Any]:
+    async def stop() -> None:
+        waiting: Awaitable[Any] | None = service.stopService()
+        if waiting is not None:
+            await waiting
+
+    return Deferred.fromCoroutine(stop())
