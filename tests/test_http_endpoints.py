@@ -367,6 +367,21 @@ def test_a_disk_that_fails_while_the_sender_waits_is_told_at_once() -> None:
     assert writer.state == "aborted"
 
 
+@pytest.mark.parametrize("coding", [None, "gzip"])
+def test_a_spool_that_fills_up_on_the_way_is_told_on_the_way(coding: str | None) -> None:
+    gateway = Gateway()
+    connection = gateway.connect()
+    body = bytes(5_000_000) if coding is None else gzip.compress(bytes(5_000_000), 0)
+    headers = () if coding is None else (f"Content-Encoding: {coding}",)
+    sent = chunked("PUT", "/specimen?uri=a", [body], *headers)
+    connection.send(sent[:500_000])
+    gateway.backend.space.forced = Refusal("disk_floor", "because", 42)
+    connection.send(sent[500_000:-500_000])
+    reply = connection.reply()
+    assert (reply.status, reply.header("retry-after"), reply.problem["reason"]) == (503, "42", "disk_floor")
+    assert gateway.backend.specimens.begun[0].state == "aborted"
+
+
 def test_an_encoded_specimen_is_read_at_the_pace_it_is_decoded() -> None:
     offload = HandOffload()
     gateway = Gateway(offload=offload)
@@ -476,6 +491,7 @@ def test_a_key_is_visible_ascii(key: str) -> None:
 def test_a_full_or_failing_spool_is_told_everywhere(reason: str) -> None:
     gateway = Gateway()
     gateway.backend.space.forced = Refusal(reason, "because", 42)
+    gateway.backend.receiver.admission(0)  # where the disk fails, the one request that tries it
     for sent in (
         request("PUT", "/usage", b"1"),
         request("POST", "/error", b"1"),
@@ -486,6 +502,7 @@ def test_a_full_or_failing_spool_is_told_everywhere(reason: str) -> None:
         assert (reply.status, reply.header("retry-after")) == (503, "42")
         assert reply.problem["reason"] == reason
         assert reply.problem["type"].endswith(f":{reason}")
+        gateway.backend.now_ns += 1
     assert gateway.ask(request("GET", "/health")).status == 200
     assert not gateway.backend.usage.entries and not gateway.backend.specimens.begun
     gateway.backend.space.forced = None

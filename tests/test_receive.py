@@ -175,6 +175,25 @@ def test_room_is_looked_at_again_when_the_body_is_there() -> None:
     assert backend.usage.pending == []
 
 
+def test_a_disk_that_failed_is_tried_now_and_then_and_found_well_again() -> None:
+    backend = Backend()
+    backend.space.note_failure("EIO")
+    assert backend.receiver.admission(1) is None  # this one tries
+    for _ in range(3):
+        refusal = backend.receiver.admission(1)
+        assert refusal is not None and refusal.reason == "disk_failing"
+    backend.now_ns += 5 * 10**9
+    ready = backend.receiver.refusal()
+    assert ready is not None and ready.reason == "disk_failing"  # to be asked is no try
+    assert backend.receiver.admission(1) is None
+    result_of(send(backend))
+    backend.space.note_success()  # as the journal does
+    assert backend.receiver.admission(1) is None and backend.receiver.refusal() is None
+    backend.space.forced = Refusal("spool_full", "full", 9)
+    backend.now_ns += 5 * 10**9
+    assert backend.receiver.admission(1) is not None
+
+
 def test_what_waits_for_the_disk_is_bounded_and_one_request_always_fits() -> None:
     backend = Backend(max_waiting=100)
     assert backend.receiver.refusal(1_000_000) is None

@@ -10,6 +10,7 @@ from urllib.parse import unquote_to_bytes
 from attrs import define, field
 
 from lf6gateway.disk.offload import Offload
+from lf6gateway.disk.space import Refusal
 from lf6gateway.edges import problems
 from lf6gateway.edges.body import UnknownCoding, coding_of
 from lf6gateway.edges.identify import Identify, token_is_name
@@ -74,7 +75,7 @@ class Records:
         _check_length(head, most, coding)
         key = _idempotency_key(head.fields)
         incoming = head.length or 0
-        _check_ready(door.receiver, incoming)
+        _check_ready(door.receiver.admission(incoming))
         if door.memory.held and door.memory.held + incoming > door.limits.max_waiting:
             raise Refused(problems.overloaded())
         if door.receiver.repeated(self._stream, user, key):
@@ -109,7 +110,7 @@ class Specimens:
         key = _idempotency_key(head.fields)
         uri = _uri(head.query)
         content_type = _content_type(head.fields)
-        _check_ready(door.receiver, head.length or 0)
+        _check_ready(door.receiver.admission(head.length or 0))
         if door.receiver.repeated(Stream.SPECIMEN, user, key):
             return _repetition(head, coding, most)
         reception = door.receiver.specimen(
@@ -139,7 +140,7 @@ class Ready:
 
     def open(self, head: Head, flow: Flow) -> Answer | Intake:
         _check_method(head, ASKING)
-        _check_ready(self._door.receiver, 0)
+        _check_ready(self._door.receiver.refusal())
         return _READY
 
 
@@ -217,8 +218,7 @@ def _content_type(fields: Fields) -> str | None:
     return sent[0].decode("ascii")
 
 
-def _check_ready(receiver: Receiver, incoming: int) -> None:
-    refusal = receiver.refusal(incoming)
+def _check_ready(refusal: Refusal | None) -> None:
     if refusal is not None:
         raise Refused(problems.unavailable(refusal.reason, refusal.detail, refusal.retry_after))
 

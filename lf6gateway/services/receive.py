@@ -14,10 +14,15 @@ from lf6gateway.values.entry import Entry
 from lf6gateway.values.idempotency import digest_of
 from lf6gateway.values.stream import Stream
 
+DISK_FAILING: Final = "disk_failing"
 DRAINING_RETRY: Final = 5
 STARTING_RETRY: Final = 1
 BUSY_RETRY: Final = 1
 KEYS_FULL_RETRY: Final = 60
+TRIAL_EVERY_NS: Final = 5_000_000_000
+"""While the disk fails, one request in so many nanoseconds is let through to try it."""
+LOOK_EVERY: Final = 1024 * 1024
+"""After so many bytes of a specimen it is looked again whether there is room, for it need not have told its length."""
 
 
 class JournalLike(Protocol):
@@ -109,6 +114,7 @@ class Receiver:
         self._keys = keys
         self._now_ns = now_ns
         self._last_ns = 0
+        self._last_trial_ns = 0
         self._closed: Refusal | None = Refusal("starting", "the gateway is starting", STARTING_RETRY)
         self._keys_loaded = False
         self._waiting_for_keys: list[Deferred[None]] = []
@@ -140,6 +146,18 @@ class Receiver:
         if waiting and waiting + incoming > self.max_waiting:
             return Refusal("busy", f"{waiting} bytes wait for the disk already", BUSY_RETRY)
         return self._space.refusal(incoming)
+
+    def admission(self, incoming: int) -> Refusal | None:
+        """As ``refusal``, for a request that is about to be begun: while the disk fails, one now and then is let
+        through, for only a write that succeeds shows that it works again."""
+        refusal = self.refusal(incoming)
+        if refusal is None or refusal.reason != DISK_FAILING:
+            return refusal
+        now_ns = self._now_ns()
+        if 0 <= now_ns - self._last_trial_ns < TRIAL_EVERY_NS:
+            return refusal
+        self._last_trial_ns = now_ns
+        return None
 
     def repeated(self, stream: Stream, user: str, key: str | None) -> bool:
         """Whether it is known already that a request with this key was kept, so that its body need not be."""
@@ -177,7 +195,7 @@ class Receiver:
 
     def _check_room(self, incoming: int) -> None:
         refusal = self._space.refusal(incoming)
-        if refusal is not None:
+        if refusal is not None and refusal.reason != DISK_FAILING:  # a disk that fails says so itself
             raise SpoolUnavailable(refusal.reason, refusal.detail, refusal.retry_after)
 
     def _moment(self) -> int:
@@ -232,6 +250,7 @@ class SpecimenReception:
         self._received_ns = received_ns
         self._user = user
         self._key = key
+        self._unlooked = 0
 
     @property
     def waiting(self) -> int:
@@ -239,7 +258,14 @@ class SpecimenReception:
         return self._writer.waiting
 
     def write(self, data: bytes) -> None:
-        """Queue some more of the body; never blocks."""
+        """Queue some more of the body; never blocks.
+
+        :raises SpoolUnavailable: the spool has filled up meanwhile.
+        """
+        self._unlooked += len(data)
+        if self._unlooked >= LOOK_EVERY:
+            self._unlooked = 0
+            self._receiver._check_room(0)
         self._writer.write(data)
 
     def when_drained(self) -> Deferred[None]:
