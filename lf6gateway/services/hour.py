@@ -4,7 +4,6 @@ compare, write; must never wait, retry a failing store, or look at another hour.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -12,10 +11,9 @@ from typing import Final
 
 from twisted.logger import Logger
 
-from lf6gateway.disk.damaged import Damaged
-from lf6gateway.disk.durable import read_small, replace_file
 from lf6gateway.disk.filesystem import FileSystem
-from lf6gateway.disk.folders import BASE, LEDGER, MemberFile, hour_folder, read_member_file
+from lf6gateway.disk.folders import MemberFile, hour_folder
+from lf6gateway.disk.hour_files import HourFiles
 from lf6gateway.disk.offload import Offload
 from lf6gateway.disk.quarantine import Quarantine
 from lf6gateway.disk.space import Space
@@ -103,13 +101,10 @@ class Hour:
         self.state = State.IDLE
         self.failures = 0
         self.lost_records = 0
-        self._stream = stream
-        self._folder = hour_folder(root, stream, slot)
+        self._files = HourFiles(fs, hour_folder(root, stream, slot), stream, quarantine)
         self._spool = spool
         self._store = store
-        self._fs = fs
         self._offload = offload
-        self._quarantine = quarantine
         self._space = space
         self._started_ns = started_ns
         self._grown = grown
@@ -213,7 +208,7 @@ class Hour:
             await self._note()
             await self._drop()
         if over:
-            await self._offload(self._remove_folder)
+            await self._offload(self._files.remove_folder)
             self.state = State.CLOSED
         return True
 
@@ -227,31 +222,12 @@ class Hour:
             return
         paths, self._found = self._found, []
         first = not self._loaded
-        ledger, files, certain = await self._offload(lambda: self._read(paths, first))
+        ledger, files, certain = await self._offload(lambda: self._files.read(paths, first))
         if first:
             self._ledger, self._certain, self._loaded = ledger, certain, True
         shipped = frozenset() if self._ledger is None else frozenset(self._ledger.shipped)
         self._members.extend(_Held(file, file.member.id in shipped) for file in files)
         self._members.sort(key=lambda member: member.file.ordinal)
-
-    def _read(self, paths: Sequence[tuple[int, str]], first: bool) -> tuple[HourLedger | None, list[MemberFile], bool]:
-        ledger, certain = None, True
-        path = os.path.join(self._folder, LEDGER)
-        if first:
-            try:
-                ledger = HourLedger.decode(read_small(self._fs, path))
-            except FileNotFoundError:
-                pass
-            except ValueError as error:
-                certain = False
-                self._quarantine.take(path, self._stream.value, str(error))
-        files = []
-        for _, member_path in paths:
-            try:
-                files.append(read_member_file(self._fs, member_path))
-            except Damaged as damage:
-                self._quarantine.take(member_path, self._stream.value, damage.why)
-        return ledger, files, certain
 
     async def _compare(self, present: Present | None) -> tuple[dict[str, Cursor], Cursor]:
         """Find out which of our members the object holds, and mark them; all cursors in it, and ours."""
@@ -375,15 +351,7 @@ class Hour:
         )
 
     async def _fetch(self, present: Present) -> Slice:
-        path = os.path.join(self._folder, BASE)
-
-        def fresh() -> None:
-            if self._fs.exists(path):
-                self._fs.unlink(path)
-            self._fs.make_dirs(self._folder)
-
-        await self._offload(fresh)
-        handle = await self._offload(lambda: self._fs.create(path))
+        handle, path = await self._offload(self._files.fresh_base)
         length = 0
         try:
             async for chunk in self._store.get(self.key, if_match=present.etag):
@@ -405,13 +373,7 @@ class Hour:
         ledger = HourLedger(cursor, shipped, known.multipart if multipart is None else multipart)
         if ledger == self._ledger:
             return
-        path = os.path.join(self._folder, LEDGER)
-
-        def write() -> None:
-            self._fs.make_dirs(self._folder)
-            replace_file(self._fs, path, ledger.encode())
-
-        await self._offload(write)
+        await self._offload(lambda: self._files.write_ledger(ledger))
         self._ledger = ledger
 
     async def _drop_if_safe(self, present: Present | None) -> None:
@@ -425,31 +387,14 @@ class Hour:
     async def _drop(self) -> None:
         """Remove the members that are in the object for certain."""
         shipped = [member for member in self._members if member.shipped]
-        gone: list[_Held] = []
-
-        def remove() -> None:
-            for member in shipped:
-                try:
-                    self._fs.unlink(member.file.path)
-                except FileNotFoundError:
-                    _log.warn("{path} was gone already", path=member.file.path)
-                gone.append(member)
-            base = os.path.join(self._folder, BASE)
-            if self._fs.exists(base):
-                self._fs.unlink(base)
-
+        gone: list[str] = []
+        paths = [member.file.path for member in shipped]
         try:
-            await self._offload(remove)
+            await self._offload(lambda: self._files.remove(paths, gone.append))
         finally:
-            self._members = [member for member in self._members if member not in gone]
-            self._space.remove(sum(member.file.member.packed_bytes for member in gone))
-
-    def _remove_folder(self) -> None:
-        path = os.path.join(self._folder, LEDGER)
-        if self._fs.exists(path):
-            self._fs.unlink(path)
-        if not any(True for _ in self._fs.scan(self._folder)) and self._fs.exists(self._folder):
-            self._fs.remove_dir(self._folder)
+            freed = [member for member in shipped if member.file.path in gone]
+            self._members = [member for member in self._members if member.file.path not in gone]
+            self._space.remove(sum(member.file.member.packed_bytes for member in freed))
 
 
 def _body(files: Sequence[MemberFile]) -> Body:

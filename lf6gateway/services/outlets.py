@@ -9,7 +9,7 @@ from typing import Any
 from OpenSSL import crypto
 from treq.client import HTTPClient
 from twisted.internet.ssl import Certificate, trustRootFromCertificates
-from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool
+from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool, _HTTP11ClientFactory
 
 from lf6gateway.disk.offload import Offload
 from lf6gateway.stores.credentials import CredentialSource
@@ -23,6 +23,10 @@ from lf6gateway.values.stream import Stream
 
 CONNECT_S = 10.0
 """Seconds that a connection may take to be made."""
+
+
+class _Quiet(_HTTP11ClientFactory):
+    noisy = False
 
 
 class Outlets:
@@ -44,6 +48,7 @@ class Outlets:
                 self.names[stream] = settings.storage.directory
             return
         self._pool = HTTPConnectionPool(reactor, persistent=True)
+        self._pool._factory = _Quiet  # it has no other way to keep it from logging every connection
         self._pool.maxPersistentPerHost = settings.upload.specimens_at_once + 2 * settings.upload.hours_at_once
         self._pool.cachedConnectionTimeout = 20
         # A request whose connection had gone is sent again by those who know whether that is safe.

@@ -48,7 +48,7 @@ class _Probe:
         self._digests = digests(body)
 
     async def run(self) -> Capabilities:
-        present = await self._put({})
+        await self._put({})
         try:
             checksum, verified = await self._checksum()
             put_if_absent = await self._refuses(lambda: self._put({"If-None-Match": "*"}))
@@ -73,7 +73,7 @@ class _Probe:
             checksum=checksum,
             checksum_verified=verified,
         )
-        _log.info("the store was tried: {found}", found=str(found), size=present)
+        _log.info("the store was tried: {found}", found=str(found))
         return found
 
     async def _put(self, extra: dict[str, str]) -> int:

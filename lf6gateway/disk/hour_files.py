@@ -1,0 +1,85 @@
+"""The files of one hour that its shipper keeps: the ledger, the sealed members, the copy of a present object. Owns
+their reading, writing and removal; must never decide that a member may go."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+
+from twisted.logger import Logger
+
+from lf6gateway.disk.damaged import Damaged
+from lf6gateway.disk.durable import read_small, replace_file
+from lf6gateway.disk.filesystem import FileSystem, Handle
+from lf6gateway.disk.folders import BASE, LEDGER, MemberFile, read_member_file
+from lf6gateway.disk.quarantine import Quarantine
+from lf6gateway.values.hour_ledger import HourLedger
+from lf6gateway.values.stream import Stream
+
+_log = Logger()
+
+
+class HourFiles:
+    """One hour's folder. All methods block."""
+
+    def __init__(self, fs: FileSystem, folder: str, stream: Stream, quarantine: Quarantine) -> None:
+        self._fs = fs
+        self._folder = folder
+        self._stream = stream
+        self._quarantine = quarantine
+
+    def read(
+        self, paths: Sequence[tuple[int, str]], with_ledger: bool
+    ) -> tuple[HourLedger | None, list[MemberFile], bool]:
+        """The ledger, the members at some paths, and whether the ledger, or that there is none, can be relied on. What
+        cannot be read goes to quarantine."""
+        ledger, certain = None, True
+        path = os.path.join(self._folder, LEDGER)
+        if with_ledger:
+            try:
+                ledger = HourLedger.decode(read_small(self._fs, path))
+            except FileNotFoundError:
+                pass
+            except ValueError as error:
+                certain = False
+                self._quarantine.take(path, self._stream.value, str(error))
+        files = []
+        for _, member_path in paths:
+            try:
+                files.append(read_member_file(self._fs, member_path))
+            except Damaged as damage:
+                self._quarantine.take(member_path, self._stream.value, damage.why)
+        return ledger, files, certain
+
+    def write_ledger(self, ledger: HourLedger) -> None:
+        """Note durably how far the hour is."""
+        self._fs.make_dirs(self._folder)
+        replace_file(self._fs, os.path.join(self._folder, LEDGER), ledger.encode())
+
+    def fresh_base(self) -> tuple[Handle, str]:
+        """An empty file for the bytes of the present object, and its path."""
+        path = os.path.join(self._folder, BASE)
+        if self._fs.exists(path):
+            self._fs.unlink(path)
+        self._fs.make_dirs(self._folder)
+        return self._fs.create(path), path
+
+    def remove(self, paths: Sequence[str], gone: Callable[[str], object]) -> None:
+        """Remove members; ``gone`` is told of each as it goes."""
+        for path in paths:
+            try:
+                self._fs.unlink(path)
+            except FileNotFoundError:
+                _log.warn("{path} was gone already", path=path)
+            gone(path)
+        base = os.path.join(self._folder, BASE)
+        if self._fs.exists(base):
+            self._fs.unlink(base)
+
+    def remove_folder(self) -> None:
+        """Remove the ledger, and the folder where nothing else is in it."""
+        path = os.path.join(self._folder, LEDGER)
+        if self._fs.exists(path):
+            self._fs.unlink(path)
+        if self._fs.exists(self._folder) and not any(True for _ in self._fs.scan(self._folder)):
+            self._fs.remove_dir(self._folder)
