@@ -148,8 +148,9 @@ def main() -> None:
     begun = time.monotonic()
     sent = send_all(port)
     count = sum(map(len, sent.values()))
-    print(f"{count} reports acknowledged, each after its fsync, in {time.monotonic() - begun:.2f} s; stopping
-    (SIGTERM)") os.kill(daemon.pid, signal.SIGTERM)
+    seconds = time.monotonic() - begun
+    print(f"{count} reports acknowledged, each after its fsync, in {seconds:.2f} s; stopping it (SIGTERM)")
+    os.kill(daemon.pid, signal.SIGTERM)
     status = daemon.wait(60)
     print(f"stopped with status {status}")
     if not show(sent) or status != 0:

@@ -20,11 +20,12 @@ from lf6gateway.disk.space import Space
 from lf6gateway.stores.store import Absent, Body, Capabilities, ObjectStore, Present, Slice, Unchanged
 from lf6gateway.values.failure import Kind, StoreError
 from lf6gateway.values.growth import (
+    NO_CURSORS,
     ZERO,
     Cursor,
+    Cursors,
     Way,
     advance_all,
-    crowded,
     format_cursors,
     held,
     parse_cursors,
@@ -229,30 +230,29 @@ class Hour:
         self._members.extend(_Held(file, file.member.id in shipped) for file in files)
         self._members.sort(key=lambda member: member.file.ordinal)
 
-    async def _compare(self, present: Present | None) -> tuple[dict[str, Cursor], Cursor]:
+    async def _compare(self, present: Present | None) -> tuple[Cursors, Cursor]:
         """Find out which of our members the object holds, and mark them; all cursors in it, and ours."""
         known = ZERO if self._ledger is None else self._ledger.cursor
         if present is None:
             if known != ZERO or any(member.shipped for member in self._members):
                 self._lost("the object is not there any more")
             self._mark(set())
-            return {}, ZERO
+            return NO_CURSORS, ZERO
         cursors = parse_cursors(present.metadata)
-        attempted = self._ledger is not None or not self._certain
-        if cursors is not None or not attempted:
-            cursors = cursors or {}
-            remote = cursors.get(self._spool, ZERO)
+        remote = cursors.by_writer.get(self._spool)
+        if self._ledger is None and self._certain and remote is None:
+            # Nothing of what is on this disk was ever sent, so nothing of it can be there.
+            return cursors, ZERO
+        if self._ledger is not None and self._certain and (remote is not None or cursors.complete):
             pending = self._pending()
-            dropped = self._spool not in cursors and crowded(present.metadata)
-            tells = self._certain and not dropped
-            number = held(known, [member.file.member for member in pending], remote) if tells else None
-            if number is not None and (attempted or remote == ZERO):
+            number = held(known, [member.file.member for member in pending], remote or ZERO)
+            if number is not None:
                 for member in pending[:number]:
                     member.shipped = True
-                return cursors, remote
-        return await self._walk(present, cursors or {})
+                return cursors, remote or ZERO
+        return await self._walk(present, cursors)
 
-    async def _walk(self, present: Present, cursors: dict[str, Cursor]) -> tuple[dict[str, Cursor], Cursor]:
+    async def _walk(self, present: Present, cursors: Cursors) -> tuple[Cursors, Cursor]:
         _log.info("{key}: its metadata do not tell what it holds of ours, so its members are read", key=self.key)
         walker = Walker()
         try:
@@ -288,7 +288,7 @@ class Hour:
             why=why,
         )
 
-    async def _write(self, present: Present | None, cursors: dict[str, Cursor], own: Cursor) -> None:
+    async def _write(self, present: Present | None, cursors: Cursors, own: Cursor) -> None:
         pending = self._pending()
         files = [member.file for member in pending]
         target = advance_all(own, [file.member for file in files])
@@ -338,13 +338,13 @@ class Hour:
             self.key, whole, metadata=metadata, content_type=CONTENT_TYPE, condition=Unchanged(present.etag)
         )
 
-    def _mirrors(self, present: Present, cursors: dict[str, Cursor], own: Cursor) -> bool:
+    def _mirrors(self, present: Present, cursors: Cursors, own: Cursor) -> bool:
         """Whether the members on disk that are shipped are, to the byte, the object."""
         shipped = [member.file for member in self._members if member.shipped]
         in_front = all(member.shipped for member in self._members[: len(shipped)])
         return (
             in_front
-            and set(cursors) == {self._spool}
+            and set(cursors.by_writer) == {self._spool}
             and own.count == len(shipped)
             and own == advance_all(ZERO, [file.member for file in shipped])
             and present.size == sum(file.member.packed_bytes for file in shipped)

@@ -60,6 +60,7 @@ class MemoryStore:
 
     async def head(self, key: str) -> Present | None:
         """See ``ObjectStore``."""
+        self.requests.append(("head", key))
         await self._hook(self.before, "head", key)
         found = self.objects.get(key)
         await self._hook(self.after, "head", key)
@@ -67,6 +68,7 @@ class MemoryStore:
 
     async def get(self, key: str, *, if_match: str | None = None) -> AsyncIterator[bytes]:
         """See ``ObjectStore``."""
+        self.requests.append(("get", key))
         await self._hook(self.before, "get", key)
         found = self.objects.get(key)
         if found is None:
@@ -86,6 +88,7 @@ class MemoryStore:
         condition: Condition = None,
     ) -> Present:
         """See ``ObjectStore``."""
+        self.requests.append(("put", key))
         await self._hook(self.before, "put", key)
         data = _bytes(body)
         honoured = {Absent: self._capabilities.put_if_absent, Unchanged: self._capabilities.put_if_match}
@@ -96,6 +99,7 @@ class MemoryStore:
         self, key: str, present: Present, tail: Body, *, metadata: Mapping[str, str], content_type: str
     ) -> Present:
         """See ``ObjectStore``."""
+        self.requests.append(("append", key))
         await self._hook(self.before, "append", key)
         if not self._capabilities.part_copy:
             raise StoreError(Kind.UNSUPPORTED, f"append to {key}", "not implemented", applied=False)
@@ -109,6 +113,7 @@ class MemoryStore:
 
     async def delete(self, key: str) -> None:
         """See ``ObjectStore``."""
+        self.requests.append(("delete", key))
         await self._hook(self.before, "delete", key)
         self.objects.pop(key, None)
         await self._hook(self.after, "delete", key)
@@ -119,6 +124,7 @@ class MemoryStore:
 
     async def abort_uploads(self, key: str, *, before_ns: int) -> int:
         """See ``ObjectStore``; nothing is ever unfinished here."""
+        self.requests.append(("abort_uploads", key))
         await self._hook(self.before, "abort_uploads", key)
         return 0
 
@@ -151,8 +157,6 @@ class MemoryStore:
         return Present(stored.etag, len(data), dict(metadata))
 
     async def _hook(self, hook: Callable[[str, str], Awaitable[None] | None] | None, request: str, key: str) -> None:
-        if hook is self.before:
-            self.requests.append((request, key))
         if hook is not None:
             waited = hook(request, key)
             if waited is not None:

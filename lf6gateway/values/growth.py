@@ -21,8 +21,10 @@ from lf6gateway.values.member import Member
 METADATA: Final = "lf6-members"
 """The metadata entry that holds the cursors."""
 
-_VERSION: Final = "1"
-_ROOM: Final = 1500
+_COMPLETE: Final = "1"
+_PARTIAL: Final = "1?"
+"""How the entry begins: with the version of its form, and a mark if writers are left out of it."""
+_ROOM: Final = 1490
 """Bytes of S3's 2 KB of metadata that cursors may take."""
 _CURSOR: Final = re.compile(r"([0-9a-f]{16}):(\d{1,12}):([0-9a-f]{16})")
 
@@ -52,37 +54,49 @@ def advance_all(cursor: Cursor, members: Iterable[Member]) -> Cursor:
     return cursor
 
 
-def parse_cursors(metadata: Mapping[str, str]) -> dict[str, Cursor] | None:
-    """The cursors in an object's metadata by writer, the latest writer last; ``None`` if there are none that can be
-    read."""
-    text = metadata.get(METADATA)
-    if text is None:
-        return None
-    version, *items = text.split()
-    if version != _VERSION:
-        return None
+@dataclass(frozen=True, slots=True)
+class Cursors:
+    """The cursors in an object's metadata.
+
+    :param by_writer: the writer that was silent longest first.
+    :param complete: a writer that has none here has nothing in the object; else it may have.
+    """
+
+    by_writer: Mapping[str, Cursor]
+    complete: bool
+
+
+NO_CURSORS: Final = Cursors({}, True)
+"""Those of an object that is not there."""
+
+UNKNOWN: Final = Cursors({}, False)
+"""Those of an object that tells nothing of its writers."""
+
+
+def parse_cursors(metadata: Mapping[str, str]) -> Cursors:
+    """The cursors in an object's metadata; ``UNKNOWN`` if there are none that can be read."""
+    version, *items = metadata.get(METADATA, "").split() or [""]
+    if version not in (_COMPLETE, _PARTIAL):
+        return UNKNOWN
     cursors = {}
     for item in items:
         found = _CURSOR.fullmatch(item)
         if found is None:
-            return None
+            return UNKNOWN
         cursors[found[1]] = Cursor(int(found[2]), found[3])
-    return cursors
+    return Cursors(cursors, version == _COMPLETE)
 
 
-def format_cursors(cursors: Mapping[str, Cursor], spool: str, own: Cursor) -> dict[str, str]:
+def format_cursors(cursors: Cursors, spool: str, own: Cursor) -> dict[str, str]:
     """The metadata entry of an object that this writer wrote last. Where there is no room for all, the writers that
-    were silent longest are left out; they will read the object's headers when they come back."""
-    items = [f"{writer}:{at.count}:{at.chain}" for writer, at in cursors.items() if writer != spool]
+    were silent longest are left out, and the entry says so; they will read the object's headers when they come back."""
+    items = [f"{writer}:{at.count}:{at.chain}" for writer, at in cursors.by_writer.items() if writer != spool]
     items.append(f"{spool}:{own.count}:{own.chain}")
+    complete = cursors.complete
     while len(" ".join(items)) > _ROOM:
         items.pop(0)
-    return {METADATA: " ".join([_VERSION, *items])}
-
-
-def crowded(metadata: Mapping[str, str]) -> bool:
-    """Whether cursors may have been left out of an object's metadata for want of room."""
-    return len(metadata.get(METADATA, "")) > _ROOM - 100
+        complete = False
+    return {METADATA: " ".join([_COMPLETE if complete else _PARTIAL, *items])}
 
 
 def held(cursor: Cursor, pending: Sequence[Member], remote: Cursor) -> int | None:
