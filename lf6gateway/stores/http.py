@@ -12,7 +12,6 @@ from attrs import frozen
 from hyperlink import EncodedURL
 from treq.client import HTTPClient
 from twisted.internet.defer import CancelledError, Deferred
-from twisted.internet.defer import TimeoutError as DeadlineError
 from twisted.internet.error import (
     ConnectError,
     DNSLookupError,
@@ -225,14 +224,26 @@ class S3Http:
 
 
 async def _within(work: Deferred[Any], seconds: float, clock: Any, what: str) -> Any:
+    late = False
+
+    def give_up() -> None:
+        nonlocal late
+        late = True
+        work.cancel()
+
+    call = clock.callLater(seconds, give_up)
     try:
-        return await work.addTimeout(seconds, clock)
-    except DeadlineError as error:
-        raise StoreError(Kind.TRANSIENT, what, f"no answer within {seconds:.0f} s") from error
-    except (StoreError, CancelledError):
-        raise
+        return await work
     except Exception as error:
+        # What a cancelled request fails with depends on how far it had come.
+        if late:
+            raise StoreError(Kind.TRANSIENT, what, f"no answer within {seconds:.0f} s") from error
+        if isinstance(error, StoreError | CancelledError):
+            raise
         raise _lost(what, error) from error
+    finally:
+        if call.active():
+            call.cancel()
 
 
 def _lower(headers: Headers) -> dict[str, str]:
