@@ -35,9 +35,9 @@ def main(config: str, port: int) -> None:
     gateway.setServiceParent(application)
 
     root = Front()
-    root.putChild(b"insights", gateway_resource(gateway))
 
     def serve(_: object) -> None:
+        root.putChild(b"insights", gateway_resource(gateway))
         TCP4ServerEndpoint(reactor, port, interface="127.0.0.1").listen(Site(root)).addCallback(
             lambda listening: print(f"listening on {listening.getHost().port}", flush=True)
         )
