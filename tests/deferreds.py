@@ -10,6 +10,7 @@ from twisted.python.failure import Failure
 
 T = TypeVar("T")
 
+
 def started(work: Deferred[T] | Coroutine[Deferred[Any], Any, T]) -> Deferred[T]:
     """The Deferred of a coroutine, begun; a Deferred as it is."""
     return work if isinstance(work, Deferred) else Deferred.fromCoroutine(work)
