@@ -172,6 +172,18 @@ def test_one_that_comes_late_for_its_hour_is_sealed_a_moment_later(tmp_path: Pat
     assert bench.texts() == ["a", "late"]
 
 
+def test_one_that_is_on_its_way_to_disk_at_the_turn_is_sealed_when_it_is_there(tmp_path: Path) -> None:
+    bench = Bench(tmp_path, interval=86_400.0)
+    bench.began = HOUR.end_ns - 10**9
+    bench.service.startService()
+    bench.flushing.at_once = False
+    bench.journal.append(Entry(bench.now_ns(), "ann", b"a\n", 1, None, "r"))
+    bench.clock.advance(1.1)
+    while bench.flushing.jobs:
+        bench.flushing.run()
+    assert bench.texts() == ["a"]
+
+
 def test_the_turn_is_seen_though_the_wall_clock_was_set(tmp_path: Path) -> None:
     bench = Bench(tmp_path, interval=86_400.0)
     bench.service.startService()

@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import pytest
+import pytest_twisted
+from twisted.internet import reactor as _reactor
 from twisted.internet.defer import CancelledError, Deferred
 from twisted.internet.task import Clock
 from twisted.logger import globalLogPublisher
@@ -18,11 +20,13 @@ from lf6gateway.disk.offload import inline
 from lf6gateway.disk.quarantine import Quarantine
 from lf6gateway.disk.space import Space
 from lf6gateway.disk.specimen_file import Head, encode_head, encode_trailer
+from lf6gateway.disk.specimens import SpecimenSpool
 from lf6gateway.services.breaker import Breaker
 from lf6gateway.services.send_specimen import Names
 from lf6gateway.services.ship_specimens import SpecimenShipper
 from lf6gateway.services.specimen_backlog import Left, SpecimenFiles
 from lf6gateway.services.specimen_turns import Turns
+from lf6gateway.services.threads import Threads
 from lf6gateway.stores.memory import MemoryStore
 from lf6gateway.values.failure import Kind, StoreError
 from lf6gateway.values.retry import RetryPolicy
@@ -30,6 +34,7 @@ from lf6gateway.values.slot import Slot
 from tests.deferreds import result_of, unfired
 
 T = TypeVar("T")
+reactor: Any = _reactor
 HOUR = Slot(400_000)
 RETRY = RetryPolicy(1.0, 64.0)
 
@@ -41,7 +46,7 @@ class Bench:
         self.fs = OsFileSystem()
         self.root = str(folder / "spool")
         self.quarantine = Quarantine(self.fs, str(folder / "quarantine"))
-        self.clock = Clock()
+        self.clock: Any = Clock()
         self.store = MemoryStore()
         self.breaker = Breaker(self.clock, RETRY, "specimens", random=lambda: 0.999)
         self.space = Space(1 << 40, 1, 1, monotonic=self.clock.seconds)
@@ -405,6 +410,52 @@ def test_a_file_that_cannot_be_removed_is_not_sent_twice(bench: Bench) -> None:
     bench.clock.pump([1.0] * 10)
     assert bench.on_disk() == [] and shipper.shipped == 1
     assert [request for request, _ in bench.store.requests] == ["put", "head", "head"]
+
+
+def test_a_stop_during_the_probe_leaves_the_turn_to_others_of_the_store(bench: Bench) -> None:
+    bench.put()
+    failing(bench, Kind.TRANSIENT)
+    shipper = bench.shipper()
+    shipper.startService()
+    bench.store.before = bench.hold
+    bench.clock.advance(2)
+    assert bench.breaker.state == "probing"
+    other = bench.breaker.wait()
+    result_of(shipper.stopService())
+    assert not unfired(other)
+    bench.breaker.stop()
+
+
+@pytest_twisted.ensureDeferred
+async def test_with_real_threads_and_files_all_that_is_received_while_it_runs_arrives(tmp_path: Path) -> None:
+    bench = Bench(tmp_path)
+    bench.clock = reactor
+    bench.breaker = Breaker(reactor, RETRY, "specimens")
+    threads = Threads(reactor, "ship", 4)
+    threads.startService()
+    shipper = bench.shipper(offload=threads)
+    ids = iter(range(1, 1000))
+    spool = SpecimenSpool(
+        fs=bench.fs,
+        root=bench.root,
+        offload=threads,
+        space=bench.space,
+        new_id=lambda: f"{next(ids):032x}",
+        committed=shipper.found,
+    )
+    for number in range(60):
+        if number == 30:
+            shipper.startService()
+        writer = spool.begin(
+            received_ns=HOUR.start_ns + number, user="ann", uri="a.png", content_type=None, key=None, request_id="r"
+        )
+        writer.write(b"%d" % number)
+        await writer.commit()
+    assert await shipper.drain() == Left(0, 0)
+    assert sorted(int(stored.data) for stored in bench.store.objects.values()) == list(range(60))
+    assert shipper.shipped == 60 and bench.space.used == 0
+    await shipper.stopService()
+    await threads.stopService()
 
 
 def test_an_unforeseen_error_is_no_end(bench: Bench) -> None:
