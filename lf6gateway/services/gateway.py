@@ -4,18 +4,22 @@ application can host it."""
 
 from __future__ import annotations
 
+import secrets
 import time
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any, Final
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, gatherResults
 from twisted.logger import Logger
 
+from lf6gateway.disk.adoption import Adoption
 from lf6gateway.disk.filesystem import OsFileSystem
 from lf6gateway.disk.folders import waiting_hours
 from lf6gateway.disk.identity import spool_identity
 from lf6gateway.disk.lock import CacheLock
+from lf6gateway.disk.specimen_adoption import SpecimenAdoption
 from lf6gateway.disk.specimens import remove_unfinished, waiting_specimens
 from lf6gateway.services.assembly import Assembly
 from lf6gateway.services.receive import Receiver
@@ -119,6 +123,7 @@ class GatewayService(Service):
             self._assembly = parts = Assembly(
                 self.settings, reactor=self._reactor, now_ns=self._now_ns, fs=self._fs, spool=spool
             )
+            await self._adopt(probe, parts)
             for stream in RECORD_STREAMS:
                 parts.found(stream, await probe(lambda stream=stream: waiting_hours(self._fs, parts.root, stream)))  # type: ignore[misc]
             unfinished = await probe(lambda: remove_unfinished(self._fs, parts.root))
@@ -142,6 +147,23 @@ class GatewayService(Service):
             host=self.settings.hostname,
             spool=spool,
         )
+
+    async def _adopt(self, probe: Threads, parts: Assembly) -> None:
+        """What the Go original left in the same directory comes first, once."""
+        cache_dir = self.settings.cache_dir
+        new_id = partial(secrets.token_hex, 16)
+        records = Adoption(self._fs, cache_dir, parts.root, quarantine=parts.quarantine, new_id=new_id)
+        specimens = SpecimenAdoption(self._fs, cache_dir, parts.root, quarantine=parts.quarantine)
+        counts = await probe(records.run), await probe(specimens.run)
+        if any(counts):
+            _log.info(
+                "adopted what the Go gateway left in {cache_dir}: {records} reports, {specimens} specimens (their "
+                "users "
+                "are not known, it did not keep them: they go under the user unknown)",
+                cache_dir=cache_dir,
+                records=counts[0],
+                specimens=counts[1],
+            )
 
     async def _count_specimens(self, parts: Assembly) -> None:
         """What lay there at the start counts towards the spool's limit; found behind, for it may be many files."""
