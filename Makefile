@@ -39,7 +39,7 @@ format: $(STAMP) ## Put the code into form
 	$(BIN)/ruff format .
 
 bench: $(STAMP) ## Run the measurements
-	@for script in bench/*.py; do echo "== $$script"; $(BIN)/python "$$script" || exit 1; done
+	@for script in bench/[a-z]*.py; do echo "== $$script"; $(BIN)/python -m bench.$$(basename $$script .py) || exit 1; done
 
 check-wheel: $(STAMP) ## Install the wheel in a clean environment and look for the plugin
 	$(BIN)/python -m pytest tests/test_packaging.py
