@@ -71,6 +71,7 @@ class Bench:
         self.offload = Steps()
         self.flushing = Steps()
         self.attempts: list[tuple[float, int, int]] = []
+        self.salvaged: list[bool] = []
         self.quarantine = Quarantine(self.fs, str(folder / "quarantine"))
         self.real = partial(seal, self.fs, spool="0" * 16, level=1, quarantine=self.quarantine)
         self.service = SealService(
@@ -103,10 +104,11 @@ class Bench:
             closed=self.service.closed,
         )
 
-    def seal(self, segment: Segment) -> Sealed:
+    def seal(self, segment: Segment, salvage: bool) -> Sealed:
+        self.salvaged.append(salvage)
         self.attempts.append((self.clock.seconds(), segment.slot.number, segment.ordinal))
         self.trouble(segment)
-        return self.real(segment)
+        return self.real(segment, salvage=salvage)
 
     def on_sealed(self, slot: Slot, file: MemberFile) -> None:
         self.members.append((slot, file))
@@ -390,7 +392,7 @@ def test_a_thousand_recovered_segments_are_sealed_without_deep_recursion(bench: 
     leave_behind(bench, "a")
     (one,) = found(bench)
     empty = Sealed(None, 0, 0, 0, 0, 0)
-    bench.service._seal = lambda segment: empty
+    bench.service._seal = lambda segment, salvage: empty
     bench.service.recovered([Segment(one.stream, one.slot, n, f"{n:032x}", one.path) for n in range(2000)])
     bench.service.startService()
     assert bench.service.waiting == 0

@@ -113,11 +113,13 @@ class Adoption:
 
     def _read(self, stream: Stream, sources: Iterable[_Source]) -> Iterator[Entry]:
         for source in sources:
-            data = read_small(self._fs, self._path(stream, source.name))
             try:
-                line = check_record(data)
+                line = check_record(read_small(self._fs, self._path(stream, source.name)))
             except JsonProblem as problem:
                 self._set_aside(stream, source.name, f"it is no JSON: {problem}")
+                continue
+            except OSError as error:
+                self._set_aside(stream, source.name, f"it cannot be read: {error}")
                 continue
             yield Entry(source.received_ns, source.user, line + b"\n", 1, None, source.name)
 
@@ -129,7 +131,11 @@ class Adoption:
                 continue
             if known is None:
                 known = self._in_aggregation(stream)
-            text, whole = _unpacked(read_small(self._fs, self._path(stream, name)))
+            try:
+                text, whole = _unpacked(read_small(self._fs, self._path(stream, name)))
+            except OSError as error:
+                self._set_aside(stream, name, f"it cannot be read: {error}")
+                continue
             values, end = _values(text)
             lines = [value + b"\n" for value in values if sha256(value).digest() not in known]
             # What cannot be read to its end is set aside in the same step that would else remove it.
@@ -142,7 +148,7 @@ class Adoption:
             if name.startswith("aggregation/") and parse_report(os.path.basename(name)) is not None:
                 try:
                     known.add(sha256(check_record(read_small(self._fs, self._path(stream, name)))).digest())
-                except JsonProblem as problem:
+                except (JsonProblem, OSError) as problem:
                     _log.debug("{name} is no JSON: {problem}", name=name, problem=str(problem))
         return known
 

@@ -1,5 +1,5 @@
 """Replacing a small file so that a crash leaves the old one or the new one, whole. Owns that one sequence of
-effects."""
+effects, and the trial of a disk that failed."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import os
 from lf6gateway.disk.filesystem import FileSystem
 
 _LARGEST = 1 << 24
+_TRIAL = 64 * 1024
 
 
 def replace_file(fs: FileSystem, path: str, data: bytes) -> None:
@@ -26,6 +27,23 @@ def replace_file(fs: FileSystem, path: str, data: bytes) -> None:
         handle.close()
     fs.rename(temporary, path)
     fs.sync_dir(os.path.dirname(path))
+
+
+def try_write(fs: FileSystem, path: str) -> None:
+    """Write some bytes durably and remove them again, to see whether the disk takes any. Blocks.
+
+    :raises OSError: it does not.
+    """
+    if fs.exists(path):
+        fs.unlink(path)
+    handle = fs.create(path)
+    try:
+        handle.write([bytes(_TRIAL)])
+        handle.sync()
+        fs.sync_dir(os.path.dirname(path))
+    finally:
+        handle.close()
+        fs.unlink(path)
 
 
 def read_small(fs: FileSystem, path: str) -> bytes:

@@ -69,6 +69,9 @@ class FileSystem(Protocol):
     def rename(self, source: str, target: str) -> None:
         """Atomically give a file or folder another name, replacing a file that had it."""
 
+    def link(self, source: str, target: str) -> None:
+        """Give a file a second name; ``OSError`` where the file system has no such thing."""
+
     def unlink(self, path: str) -> None:
         """Remove a file; ``FileNotFoundError`` if there is none."""
 
@@ -168,6 +171,9 @@ class OsFileSystem:
 
     def rename(self, source: str, target: str) -> None:
         os.rename(source, target)
+
+    def link(self, source: str, target: str) -> None:
+        os.link(source, target)
 
     def unlink(self, path: str) -> None:
         os.unlink(path)

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import re
 from dataclasses import dataclass, field
+from hashlib import sha256
 
 from twisted.logger import Logger
 
@@ -13,12 +14,13 @@ from lf6gateway.disk.damaged import Damaged
 from lf6gateway.disk.filesystem import FileSystem
 from lf6gateway.disk.segment import Segment
 from lf6gateway.values import member as gzip_member
-from lf6gateway.values.member import Member
+from lf6gateway.values.member import HEADER_BYTES, Member, digest_of
 from lf6gateway.values.slot import Slot
 from lf6gateway.values.stream import Stream
 
 _log = Logger()
 _NAME = re.compile(r"(\d{8,})-([0-9a-f]{32})\.(seg|gz|keys|adopt)")
+_PIECE = 1 << 20
 LEDGER = "ledger.json"
 BASE = "base.part"
 """The present object of an hour, fetched to write it anew with more behind it; can always be fetched again."""
@@ -136,3 +138,22 @@ def read_member_file(fs: FileSystem, path: str) -> MemberFile:
     if found.packed_bytes != size:
         raise Damaged(path, min(size, found.packed_bytes), f"it has {size} bytes and should have {found.packed_bytes}")
     return MemberFile(path, parsed[0], found)
+
+
+def check_member_file(fs: FileSystem, file: MemberFile) -> None:
+    """Read a member whole, and compare it with its digest. Blocks.
+
+    :raises Damaged: it is not what was sealed.
+    :raises OSError: it cannot be read.
+    """
+    if read_member_file(fs, file.path) != file:
+        raise Damaged(file.path, 0, "its header is not what it was")
+    digest = sha256()
+    handle = fs.open(file.path)
+    try:
+        for start in range(HEADER_BYTES, file.member.packed_bytes, _PIECE):
+            digest.update(handle.read_at(start, _PIECE))
+    finally:
+        handle.close()
+    if digest_of(file.member, digest) != file.member.digest:
+        raise Damaged(file.path, HEADER_BYTES, "it does not fit its digest")

@@ -3,6 +3,7 @@ their reading, writing and removal; must never decide that a member may go."""
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Callable, Sequence
 
@@ -11,7 +12,7 @@ from twisted.logger import Logger
 from lf6gateway.disk.damaged import Damaged
 from lf6gateway.disk.durable import read_small, replace_file
 from lf6gateway.disk.filesystem import FileSystem, Handle
-from lf6gateway.disk.folders import BASE, LEDGER, MemberFile, read_member_file
+from lf6gateway.disk.folders import BASE, LEDGER, MemberFile, check_member_file, read_member_file
 from lf6gateway.disk.quarantine import Quarantine
 from lf6gateway.values.hour_ledger import HourLedger
 from lf6gateway.values.stream import Stream
@@ -29,10 +30,13 @@ class HourFiles:
         self._quarantine = quarantine
 
     def read(
-        self, paths: Sequence[tuple[int, str]], with_ledger: bool
+        self, paths: Sequence[tuple[int, str]], with_ledger: bool, salvage: bool
     ) -> tuple[HourLedger | None, list[MemberFile], bool]:
         """The ledger, the members at some paths, and whether the ledger, or that there is none, can be relied on. What
-        cannot be read goes to quarantine."""
+        is damaged goes to quarantine; so does, with ``salvage``, what the disk cannot read.
+
+        :raises OSError: the disk failed; nothing of what was to be read is forgotten.
+        """
         ledger, certain = None, True
         path = os.path.join(self._folder, LEDGER)
         if with_ledger:
@@ -40,16 +44,42 @@ class HourFiles:
                 ledger = HourLedger.decode(read_small(self._fs, path))
             except FileNotFoundError:
                 pass
-            except ValueError as error:
+            except (ValueError, OSError) as error:
+                if isinstance(error, OSError) and not _given_up(error, salvage):
+                    raise
                 certain = False
                 self._quarantine.take(path, self._stream.value, str(error))
         files = []
         for _, member_path in paths:
             try:
                 files.append(read_member_file(self._fs, member_path))
-            except Damaged as damage:
-                self._quarantine.take(member_path, self._stream.value, damage.why)
+            except FileNotFoundError:
+                _log.warn("{path} was gone already", path=member_path)  # set aside at an attempt that failed later
+            except (Damaged, OSError) as error:
+                self._set_aside(member_path, error, salvage)
         return ledger, files, certain
+
+    def check(self, files: Sequence[MemberFile], salvage: bool) -> list[MemberFile]:
+        """Read members whole; those that are damaged, or (with ``salvage``) cannot be read, are in quarantine now.
+
+        :raises OSError: the disk failed.
+        """
+        bad = []
+        for file in files:
+            try:
+                check_member_file(self._fs, file)
+            except FileNotFoundError:
+                _log.error("{path} is gone, though nothing here removed it", path=file.path)
+                bad.append(file)
+            except (Damaged, OSError) as error:
+                self._set_aside(file.path, error, salvage)
+                bad.append(file)
+        return bad
+
+    def _set_aside(self, path: str, error: Damaged | OSError, salvage: bool) -> None:
+        if isinstance(error, OSError) and not _given_up(error, salvage):
+            raise error
+        self._quarantine.take(path, self._stream.value, error.why if isinstance(error, Damaged) else str(error))
 
     def write_ledger(self, ledger: HourLedger) -> None:
         """Note durably how far the hour is."""
@@ -83,3 +113,8 @@ class HourFiles:
             self._fs.unlink(path)
         if self._fs.exists(self._folder) and not any(True for _ in self._fs.scan(self._folder)):
             self._fs.remove_dir(self._folder)
+
+
+def _given_up(error: OSError, salvage: bool) -> bool:
+    """Whether an error means that the disk will never read it."""
+    return salvage and error.errno == errno.EIO

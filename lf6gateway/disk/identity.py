@@ -2,40 +2,57 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import re
 import secrets
 
-from lf6gateway.disk.damaged import Damaged
 from lf6gateway.disk.durable import read_small, replace_file
 from lf6gateway.disk.filesystem import FileSystem
+from lf6gateway.disk.quarantine import Quarantine
 
 _SPOOL = re.compile(r"[0-9a-f]{16}")
 FORMAT = 1
 
 
-def spool_identity(fs: FileSystem, cache_dir: str) -> str:
+def spool_identity(fs: FileSystem, cache_dir: str, quarantine: Quarantine) -> str:
     """16 hex digits, made at the first start and kept. Blocks.
 
-    :raises Damaged: the file is not what was written; delete it to be given a new identity, which costs no record.
+    One that cannot be read is set aside, and the disk gets a new one. That costs no record: members carry identities of
+    their own, and what is not known by the disk's is looked up by them.
+
+    :raises FormatUnknown: a newer version of this program wrote it.
     """
     path = os.path.join(cache_dir, "spool.json")
     try:
-        data = read_small(fs, path)
+        found = json.loads(read_small(fs, path))
+        spool, form = str(found["spool"]), found["format"]
+        if not _SPOOL.fullmatch(spool):
+            raise ValueError("it holds no identity")
     except FileNotFoundError:
-        spool = secrets.token_hex(8)
-        replace_file(fs, path, json.dumps({"format": FORMAT, "spool": spool}).encode("ascii") + b"\n")
-        return spool
-    try:
-        found = json.loads(data)
-        spool = found["spool"]
-        if found["format"] != FORMAT or not _SPOOL.fullmatch(spool):
-            raise ValueError("unknown format")
-    except (ValueError, KeyError, TypeError) as error:
-        raise Damaged(
-            path,
-            0,
-            f"it is not this program's ({error}); remove it to be given a new identity, no record is lost by it",
-        ) from error
-    return str(spool)
+        return _new(fs, path)
+    except (ValueError, KeyError, TypeError, RecursionError, OSError) as error:
+        if isinstance(error, OSError) and error.errno != errno.EIO:
+            raise
+        quarantine.take(path, "spool", f"it is not what was written: {error}")
+        return _new(fs, path)
+    if form != FORMAT:
+        raise FormatUnknown(path, form)
+    return spool
+
+
+class FormatUnknown(Exception):
+    """The spool is of a form that this version does not know."""
+
+    def __init__(self, path: str, form: object) -> None:
+        super().__init__(
+            f"{path}: the spool has format {form!r}, and this version knows {FORMAT}; install the version "
+            "that wrote it, let it ship everything, and then go back"
+        )
+
+
+def _new(fs: FileSystem, path: str) -> str:
+    spool = secrets.token_hex(8)
+    replace_file(fs, path, json.dumps({"format": FORMAT, "spool": spool}).encode("ascii") + b"\n")
+    return spool

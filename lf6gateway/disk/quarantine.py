@@ -47,6 +47,19 @@ class Quarantine:
         self._count(target, size, why)
         return target
 
+    def keep(self, path: str, stream: str, why: str) -> None:
+        """Give a file that is still needed where it is a second name here, as it cannot be copied whole."""
+        folder = self._folder(stream)
+        target = self._unique(folder, os.path.basename(path))
+        self._note(target, {"from": path, "why": why})
+        try:
+            self._fs.link(path, target)
+        except OSError as error:
+            _log.error("{path} could not be kept in quarantine: {error}", path=path, error=str(error))
+            return
+        self._fs.sync_dir(folder)
+        self._count(target, 0, why)
+
     def take_bytes(self, data: bytes, stream: str, name: str, why: str, offset: int) -> str:
         """Keep a copy of a byte range of a file that is otherwise sound; returns the copy's path."""
         folder = self._folder(stream)

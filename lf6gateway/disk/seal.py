@@ -4,6 +4,7 @@ in memory."""
 
 from __future__ import annotations
 
+import errno
 import os
 from dataclasses import dataclass, replace
 from hashlib import sha256
@@ -19,7 +20,7 @@ from lf6gateway.disk.keyfile import write_keys
 from lf6gateway.disk.quarantine import Quarantine
 from lf6gateway.disk.segment import Bad, Segment, Torn, read_segment
 from lf6gateway.values.idempotency import KeyUse
-from lf6gateway.values.member import HEADER_BYTES, Member, encode_header
+from lf6gateway.values.member import HEADER_BYTES, Member, digest_of, encode_header
 
 _log = Logger()
 _COPY: Final = 1 << 20
@@ -43,11 +44,15 @@ class Sealed:
     used_bytes: int
 
 
-def seal(fs: FileSystem, segment: Segment, *, spool: str, level: int, quarantine: Quarantine) -> Sealed:
+def seal(
+    fs: FileSystem, segment: Segment, *, spool: str, level: int, quarantine: Quarantine, salvage: bool = False
+) -> Sealed:
     """Compress a segment into a member beside it, and remove it. Blocks.
 
     :param spool: this disk's identity.
     :param level: of compression, 1 to 9.
+    :param salvage: what the disk cannot read is set aside with the segment, and the rest of it sealed; else that is an
+        error like any other.
     :raises OSError: the disk failed; the segment is still there, and sealing it again is safe.
     """
     folder = os.path.dirname(segment.path)
@@ -58,7 +63,7 @@ def seal(fs: FileSystem, segment: Segment, *, spool: str, level: int, quarantine
         fs.unlink(temporary)
     handle = fs.create(temporary)
     try:
-        member, keys, torn, damaged = _pack(fs, segment, handle, spool, level, quarantine)
+        member, keys, torn, damaged = _pack(fs, segment, handle, spool, level, quarantine, salvage)
     except Damaged as damage:
         handle.close()
         fs.unlink(temporary)
@@ -96,7 +101,7 @@ def _size(fs: FileSystem, path: str) -> int:
 
 
 def _pack(
-    fs: FileSystem, segment: Segment, out: Handle, spool: str, level: int, quarantine: Quarantine
+    fs: FileSystem, segment: Segment, out: Handle, spool: str, level: int, quarantine: Quarantine, salvage: bool
 ) -> tuple[Member, list[KeyUse], int, int]:
     """Write the member of a segment's sound frames; its keys, the torn bytes and the count of damaged ranges with
     it."""
@@ -107,44 +112,54 @@ def _pack(
     checksum = records = raw = torn = damaged = 0
     packed = HEADER_BYTES
     keys: list[KeyUse] = []
-    for found in read_segment(fs, segment):
+    unreadable = False
+    for found in read_segment(fs, segment, salvage=salvage):
         if isinstance(found, Torn):
             torn = found.length
             continue
         if isinstance(found, Bad):
             damaged += 1
-            _set_aside(fs, segment, found, quarantine)
+            unreadable = not _set_aside(fs, segment, found, quarantine, salvage) or unreadable
             continue
         entry = found.entry
         records += entry.count
         raw += len(entry.lines)
         checksum = crc32(entry.lines, checksum)
-        digest.update(entry.lines)
         data = packer.compress(entry.lines)
         if data:
             out.write([data])
+            digest.update(data)
             packed += len(data)
         if entry.key is not None:
             keys.append(KeyUse(entry.received_ns, segment.stream, entry.user, entry.key))
+    if unreadable:
+        quarantine.keep(segment.path, segment.stream.value, "the disk cannot read some of it; the rest is delivered")
     end = packer.flush() + checksum.to_bytes(4, "little") + (raw & 0xFFFFFFFF).to_bytes(4, "little")
     out.write([end])
-    member = replace(
-        member, records=records, raw_bytes=raw, packed_bytes=packed + len(end), digest=digest.hexdigest()[:32]
-    )
+    digest.update(end)
+    member = replace(member, records=records, raw_bytes=raw, packed_bytes=packed + len(end))
+    member = replace(member, digest=digest_of(member, digest))
     out.patch(0, encode_header(member))
     out.sync()
     return member, keys, torn, damaged
 
 
-def _set_aside(fs: FileSystem, segment: Segment, bad: Bad, quarantine: Quarantine) -> None:
+def _set_aside(fs: FileSystem, segment: Segment, bad: Bad, quarantine: Quarantine, salvage: bool) -> bool:
+    """Copy a damaged range into quarantine; whether it could be read."""
     handle = fs.open(segment.path)
     try:
         at = bad.offset
         while at < bad.offset + bad.length:
             data = handle.read_at(at, min(_COPY, bad.offset + bad.length - at))
             if not data:
-                return
+                break
             quarantine.take_bytes(data, segment.stream.value, segment.path, bad.why, at)
             at += len(data)
+    except OSError as error:
+        if not salvage or error.errno != errno.EIO:
+            raise
+        return False
+    else:
+        return True
     finally:
         handle.close()

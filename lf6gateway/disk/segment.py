@@ -3,11 +3,13 @@ a file. See ``values/frame.py`` for the format."""
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import Protocol
 
 from lf6gateway.disk.damaged import Damaged
-from lf6gateway.disk.filesystem import FileSystem, Handle
+from lf6gateway.disk.filesystem import FileSystem
 from lf6gateway.values import frame
 from lf6gateway.values.entry import Entry
 from lf6gateway.values.slot import Slot
@@ -15,6 +17,9 @@ from lf6gateway.values.stream import Stream
 
 _STEP = 1 << 20
 """Bytes read at once while searching for the next frame."""
+_PAGE = 4096
+"""What a disk that cannot read a byte cannot read with it."""
+_UNREADABLE = "the disk cannot read it"
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,17 +67,36 @@ class Torn:
 Found = Whole | Bad | Torn
 
 
-def read_segment(fs: FileSystem, segment: Segment) -> Iterator[Found]:
+class _Readable(Protocol):
+    """What is needed of a handle here."""
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        """As ``Handle``."""
+
+    def size(self) -> int:
+        """As ``Handle``."""
+
+    def close(self) -> None:
+        """As ``Handle``."""
+
+
+def read_segment(fs: FileSystem, segment: Segment, *, salvage: bool = False) -> Iterator[Found]:
     """What a segment holds, in order, one frame in memory at a time. Blocks.
 
+    :param salvage: what the disk cannot read (``EIO``) is ``Bad``, and not an error.
     :raises Damaged: it does not begin as a segment does; nothing in it can be trusted.
     :raises OSError: it cannot be read.
     """
-    handle = fs.open(segment.path)
+    handle: _Readable = fs.open(segment.path)
+    if salvage:
+        handle = _Salvaging(handle)
     try:
         size = handle.size()
         end = size if segment.size is None else min(segment.size, size)
-        start = handle.read_at(0, len(frame.FILE_HEADER))
+        try:
+            start = handle.read_at(0, len(frame.FILE_HEADER))
+        except _Unreadable:
+            start = frame.FILE_HEADER  # the frames can tell for themselves
         if start != frame.FILE_HEADER:
             if end < len(frame.FILE_HEADER) or not handle.read_at(0, end).strip(b"\0"):
                 if end:
@@ -84,12 +108,23 @@ def read_segment(fs: FileSystem, segment: Segment) -> Iterator[Found]:
         handle.close()
 
 
-def _frames(handle: Handle, at: int, end: int) -> Iterator[Found]:
+def _frames(handle: _Readable, at: int, end: int) -> Iterator[Found]:
     while at < end:
-        data = handle.read_at(at, min(frame.HEADER_BYTES, end - at))
+        try:
+            data = handle.read_at(at, min(frame.HEADER_BYTES, end - at))
+        except _Unreadable:
+            place = _next(handle, at + 1, end) or end
+            yield Bad(at, place - at, _UNREADABLE)
+            at = place
+            continue
         header = frame.parse_header(data)
         if header is not None and at + header.length <= end:
-            payload = handle.read_at(at + frame.HEADER_BYTES, header.payload)
+            try:
+                payload = handle.read_at(at + frame.HEADER_BYTES, header.payload)
+            except _Unreadable:
+                yield Bad(at, header.length, _UNREADABLE)
+                at += header.length
+                continue
             if frame.payload_fits(header, payload):
                 yield Whole(at, frame.decode(header, payload))
                 at += header.length
@@ -113,21 +148,21 @@ def _begun(data: bytes) -> bool:
     return len(data) < frame.HEADER_BYTES and data[: len(frame.MAGIC)] == frame.MAGIC[: len(data)]
 
 
-def _zeros(handle: Handle, at: int, end: int) -> bool:
+def _zeros(handle: _Readable, at: int, end: int) -> bool:
     """Whether there is nothing but zeros, perhaps behind the beginning of a frame's header."""
     while at < end:
-        data = handle.read_at(at, min(_STEP, end - at))
+        data = _blocks(handle, at, min(_STEP, end - at))
         if not data or data.strip(b"\0"):
             return False
         at += len(data)
     return True
 
 
-def _next(handle: Handle, at: int, end: int) -> int | None:
+def _next(handle: _Readable, at: int, end: int) -> int | None:
     """Where the next sound header begins, from ``at`` on."""
     overlap = frame.HEADER_BYTES - 1
     while at < end:
-        data = handle.read_at(at, min(_STEP + overlap, end - at))
+        data = _blocks(handle, at, min(_STEP + overlap, end - at))
         place = data.find(frame.MAGIC)
         while place >= 0 and place < _STEP:
             header = frame.parse_header(data[place : place + frame.HEADER_BYTES])
@@ -138,3 +173,42 @@ def _next(handle: Handle, at: int, end: int) -> int | None:
             return None
         at += _STEP
     return None
+
+
+class _Unreadable(Exception):
+    """The disk cannot read these bytes."""
+
+
+class _Salvaging:
+    """A handle whose bytes the disk may not be able to read."""
+
+    def __init__(self, handle: _Readable) -> None:
+        self._handle = handle
+        self.size = handle.size
+        self.close = handle.close
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        try:
+            return self._handle.read_at(offset, size)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            raise _Unreadable from error
+
+
+def _blocks(handle: _Readable, at: int, size: int) -> bytes:
+    """Bytes to be searched; what cannot be read is filled with ones."""
+    try:
+        return handle.read_at(at, size)
+    except _Unreadable:
+        pass
+    parts = []
+    start, end = at, at + size
+    while start < end:
+        length = min(_PAGE - start % _PAGE, end - start)
+        try:
+            parts.append(handle.read_at(start, length))
+        except _Unreadable:
+            parts.append(b"\xff" * length)
+        start += length
+    return b"".join(parts)

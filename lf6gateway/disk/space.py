@@ -55,6 +55,11 @@ class Space:
         return self._used
 
     @property
+    def failing(self) -> bool:
+        """Whether the last write or sync failed."""
+        return self._failing is not None
+
+    @property
     def room(self) -> Room | None:
         """What the disk was last seen to have left."""
         return self._room

@@ -7,7 +7,7 @@ import os
 from hashlib import sha256
 from typing import Final
 
-from lf6gateway.disk.filesystem import FileSystem
+from lf6gateway.disk.filesystem import FileSystem, Handle
 from lf6gateway.disk.quarantine import Quarantine
 from lf6gateway.disk.specimen_file import Head, encode_head, encode_trailer
 from lf6gateway.values.go_cache import OldSpecimen, parse_specimen
@@ -47,8 +47,12 @@ class SpecimenAdoption:
                 if old is None:
                     self._quarantine.take(path, Stream.SPECIMEN.value, "its name is none of the Go original's")
                     continue
-                self._adopt(path, entry.name, old)
-                count += 1
+                try:
+                    self._adopt(path, entry.name, old)
+                except _Unreadable as error:
+                    self._quarantine.take(path, Stream.SPECIMEN.value, f"it cannot be read: {error}")
+                else:
+                    count += 1
             if not any(True for _ in self._fs.scan(folder)):
                 self._fs.remove_dir(folder)
         return count
@@ -61,11 +65,12 @@ class SpecimenAdoption:
         part = target.removesuffix(".spec") + ".part"
         if self._fs.exists(part):
             self._fs.unlink(part)
-        handle, body = self._fs.create(part), self._fs.open(source)
+        body = _opened(self._fs, source)
+        handle = self._fs.create(part)
         try:
             handle.write([encode_head(Head(identity, old.received_ns, USER, old.uri, None, None, "adopted"))])
             digest, length = sha256(), 0
-            while data := body.read_at(length, _PIECE):
+            while data := _read(body, length):
                 digest.update(data)
                 length += len(data)
                 handle.write([data])
@@ -78,3 +83,21 @@ class SpecimenAdoption:
         self._fs.sync_dir(folder)
         self._fs.unlink(source)
         self._fs.sync_dir(os.path.dirname(source))
+
+
+class _Unreadable(Exception):
+    """The source cannot be read, which must not keep the gateway from starting."""
+
+
+def _opened(fs: FileSystem, path: str) -> Handle:
+    try:
+        return fs.open(path)
+    except OSError as error:
+        raise _Unreadable(str(error)) from error
+
+
+def _read(body: Handle, at: int) -> bytes:
+    try:
+        return body.read_at(at, _PIECE)
+    except OSError as error:
+        raise _Unreadable(str(error)) from error

@@ -50,7 +50,14 @@ class Assembly:
     """
 
     def __init__(
-        self, settings: Settings, *, reactor: Any, now_ns: Callable[[], int], fs: FileSystem, spool: str
+        self,
+        settings: Settings,
+        *,
+        reactor: Any,
+        now_ns: Callable[[], int],
+        fs: FileSystem,
+        spool: str,
+        quarantine: Quarantine,
     ) -> None:
         self.settings = settings
         self.root = os.path.join(settings.cache_dir, "spool")
@@ -63,6 +70,7 @@ class Assembly:
         self.specimen_threads = Threads(reactor, "specimens", 4)
         self.seal_threads = Threads(reactor, "seal", 2)
         self.store_threads = Threads(reactor, "store", 4)
+        self.send_threads = Threads(reactor, "send-specimens", 4)
         self.decode_threads = Threads(reactor, "decode", 2)
         self.retain_threads = Threads(reactor, "retain", 2)
         self.threads: list[Threads] = [
@@ -70,10 +78,11 @@ class Assembly:
             self.specimen_threads,
             self.seal_threads,
             self.store_threads,
+            self.send_threads,
             self.decode_threads,
             self.retain_threads,
         ]
-        self.quarantine = Quarantine(fs, os.path.join(settings.cache_dir, "quarantine"))
+        self.quarantine = quarantine
         self.space = Space(
             settings.spool.max_bytes,
             settings.spool.min_free_bytes,
@@ -141,13 +150,14 @@ class Assembly:
     def _records(self, stream: Stream) -> None:
         settings = self.settings
 
-        def sealed(segment: Segment) -> Sealed:
+        def sealed(segment: Segment, salvage: bool) -> Sealed:
             return seal(
                 self._fs,
                 segment,
                 spool=self._spool,
                 level=settings.aggregation.compression_level,
                 quarantine=self.quarantine,
+                salvage=salvage,
             )
 
         def unsealed(slot: Slot) -> bool:
@@ -211,7 +221,7 @@ class Assembly:
                 content_type=lambda one: content_type_of(one.head.content_type, one.head.uri),
             ),
             quarantine=self.quarantine,
-            offload=self.store_threads,
+            offload=self.send_threads,
             clock=self._reactor,
             now_ns=self._now_ns,
             breaker=self.breakers[Stream.SPECIMEN],

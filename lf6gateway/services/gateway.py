@@ -4,6 +4,7 @@ application can host it."""
 
 from __future__ import annotations
 
+import os
 import secrets
 import time
 from collections.abc import Awaitable, Callable
@@ -19,6 +20,7 @@ from lf6gateway.disk.filesystem import OsFileSystem
 from lf6gateway.disk.folders import waiting_hours
 from lf6gateway.disk.identity import spool_identity
 from lf6gateway.disk.lock import CacheLock
+from lf6gateway.disk.quarantine import Quarantine
 from lf6gateway.disk.specimen_adoption import SpecimenAdoption
 from lf6gateway.disk.specimens import remove_unfinished, waiting_specimens
 from lf6gateway.services.assembly import Assembly
@@ -119,9 +121,15 @@ class GatewayService(Service):
         probe.startService()
         try:
             await probe(self.claim)
-            spool = await probe(lambda: spool_identity(self._fs, self.settings.cache_dir))
+            quarantine = Quarantine(self._fs, os.path.join(self.settings.cache_dir, "quarantine"))
+            spool = await probe(lambda: spool_identity(self._fs, self.settings.cache_dir, quarantine))
             self._assembly = parts = Assembly(
-                self.settings, reactor=self._reactor, now_ns=self._now_ns, fs=self._fs, spool=spool
+                self.settings,
+                reactor=self._reactor,
+                now_ns=self._now_ns,
+                fs=self._fs,
+                spool=spool,
+                quarantine=quarantine,
             )
             await self._adopt(probe, parts)
             for stream in RECORD_STREAMS:

@@ -39,6 +39,8 @@ from lf6gateway.values.walk import Strange, Walker
 _log = Logger()
 
 CONTENT_TYPE: Final = "application/gzip"
+_SALVAGE: Final = 3
+"""After so many failures in a row what the disk cannot read is set aside."""
 ROUNDS: Final = 8
 """Lost races in a row after which the hour lets others go first."""
 
@@ -102,6 +104,7 @@ class Hour:
         self.state = State.IDLE
         self.failures = 0
         self.lost_records = 0
+        self.damaged = 0
         self._files = HourFiles(fs, hour_folder(root, stream, slot), stream, quarantine)
         self._spool = spool
         self._store = store
@@ -221,9 +224,10 @@ class Hour:
     async def _load(self) -> None:
         if self._loaded and not self._found:
             return
-        paths, self._found = self._found, []
+        paths = self._found
         first = not self._loaded
-        ledger, files, certain = await self._offload(lambda: self._files.read(paths, first))
+        ledger, files, certain = await self._offload(lambda: self._files.read(paths, first, self._salvaging))
+        self._found = []
         if first:
             self._ledger, self._certain, self._loaded = ledger, certain, True
         shipped = frozenset() if self._ledger is None else frozenset(self._ledger.shipped)
@@ -243,7 +247,8 @@ class Hour:
         if self._ledger is None and self._certain and remote is None:
             # Nothing of what is on this disk was ever sent, so nothing of it can be there.
             return cursors, ZERO
-        if self._ledger is not None and self._certain and (remote is not None or cursors.complete):
+        known_well = self._ledger is not None and self._certain and not self._renamed
+        if known_well and (remote is not None or cursors.complete):
             pending = self._pending()
             number = held(known, [member.file.member for member in pending], remote or ZERO)
             if number is not None:
@@ -268,12 +273,21 @@ class Hour:
                 why=str(strange),
             )
         own = [member for member in walker.members if member.spool == self._spool]
-        self._mark({member.id for member in own})
+        self._mark({member.id for member in walker.members})
         known = ZERO if self._ledger is None else self._ledger.cursor
-        if len(own) < known.count:
+        if len(own) < known.count and not self._renamed:
             self._lost(f"it holds {len(own)} members of ours and had {known.count}")
         self._certain = True
         return cursors, advance_all(ZERO, own)
+
+    @property
+    def _renamed(self) -> bool:
+        """Whether this disk had another identity when some of its members were sealed; cursors tell nothing then."""
+        return any(member.file.member.spool != self._spool for member in self._members)
+
+    @property
+    def _salvaging(self) -> bool:
+        return self.failures >= _SALVAGE
 
     def _mark(self, there: set[str]) -> None:
         self._pending()
@@ -288,8 +302,20 @@ class Hour:
             why=why,
         )
 
+    async def _sound(self) -> list[_Held]:
+        """The members that are to go, each of them read whole and found undamaged."""
+        files = [member.file for member in self._members]
+        bad = await self._offload(lambda: self._files.check(files, self._salvaging))
+        if bad:
+            self.damaged += len(bad)
+            self._members = [member for member in self._members if member.file not in bad]
+            self._space.remove(sum(file.member.packed_bytes for file in bad), drained=False)
+        return self._pending()
+
     async def _write(self, present: Present | None, cursors: Cursors, own: Cursor) -> None:
-        pending = self._pending()
+        pending = await self._sound()
+        if not pending:
+            return
         files = [member.file for member in pending]
         target = advance_all(own, [file.member for file in files])
         metadata = format_cursors(cursors, self._spool, target)

@@ -1,8 +1,10 @@
 """What has to be done now and then whatever comes in: idempotency keys are forgotten when their hour is over, in memory
-and on disk, and the disk's room is looked up. Owns when; must never remove anything but such keys."""
+and on disk, the disk's room is looked up, and a disk that failed is tried again. Owns when; must never remove anything
+but such keys."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -11,6 +13,7 @@ from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
+from lf6gateway.disk.durable import try_write
 from lf6gateway.disk.filesystem import FileSystem
 from lf6gateway.disk.offload import Offload
 from lf6gateway.disk.space import Space
@@ -22,6 +25,10 @@ KEYS_EVERY: Final = 60.0
 """Seconds between two rounds over the keys."""
 ROOM_EVERY: Final = 1.0
 """Seconds between two looks at the disk."""
+TRIAL_EVERY: Final = 5.0
+"""Seconds between two trials of a disk that failed. Requests would try it too, but a load balancer that goes by
+``/ready`` sends none."""
+TRIAL: Final = "trial.tmp"
 
 
 class RetainService(Service):
@@ -61,6 +68,7 @@ class RetainService(Service):
         self.dropped = 0
         """Key files removed."""
         self._room = Heartbeat(clock, f"looking up the room on the disk of {path}", self._look, room_every)
+        self._trial = Heartbeat(clock, "trying the disk that failed", self._try, TRIAL_EVERY)
         self._keys = [Heartbeat(clock, "forgetting old idempotency keys", self._forget, keys_every)]
         for what, work in drop.items():
             self._keys.append(Heartbeat(clock, f"removing {what}", self._dropper(what, work), keys_every))
@@ -68,7 +76,7 @@ class RetainService(Service):
     @property
     def failures(self) -> int:
         """Rounds that failed, of all tasks."""
-        return self._room.failures + sum(beat.failures for beat in self._keys)
+        return self._room.failures + self._trial.failures + sum(beat.failures for beat in self._keys)
 
     @property
     def failing(self) -> bool:
@@ -79,6 +87,7 @@ class RetainService(Service):
         """Begin, with a look at the disk."""
         super().startService()
         self._room.start(now=True)
+        self._trial.start(now=False)
         for beat in self._keys:
             beat.start(now=False)
 
@@ -88,7 +97,7 @@ class RetainService(Service):
         return Deferred.fromCoroutine(self._stop())
 
     async def _stop(self) -> None:
-        ended = [beat.stop() for beat in (self._room, *self._keys)]
+        ended = [beat.stop() for beat in (self._room, self._trial, *self._keys)]
         try:
             for each in ended:
                 await each
@@ -98,6 +107,13 @@ class RetainService(Service):
 
     def _look(self) -> Deferred[None]:
         return self._offload(lambda: self._fs.room(self._path)).addCallback(self._space.note_room)
+
+    async def _try(self) -> None:
+        if self._space.failing:
+            path = os.path.join(self._path, TRIAL)
+            await self._offload(lambda: try_write(self._fs, path))
+            self._space.note_success()
+            _log.info("the disk of {path} takes writes again", path=self._path)
 
     def _forget(self) -> None:
         self._expire(self._now_ns())

@@ -33,6 +33,8 @@ _SOON: Final = 1.0
 """Seconds until another look while data of an hour that is over still come in."""
 RETRY: Final = RetryPolicy(base=1.0, cap=60.0)
 """The pauses after a segment could not be sealed: the disk is the machine's own, so they stay short."""
+_SALVAGE: Final = 3
+"""After so many failures what the disk cannot read of a segment is set aside, and the rest of it sealed."""
 
 
 class JournalLike(Protocol):
@@ -64,7 +66,8 @@ class SealService(Service):
     :param journal: whose segments they are; its ``closed`` is to be ``self.closed``. It can be given later, as
         ``journal``, before the start.
     :param offload: runs ``seal`` where it may block.
-    :param seal: seals one segment (``disk/seal.py``); safe to repeat after an error.
+    :param seal: seals one segment (``disk/seal.py``); safe to repeat after an error. ``True``: it is to set aside what
+        the disk cannot read.
     :param now_ns: the wall clock, nanoseconds since 1970.
     :param interval_s: seconds between two rotations of the journal.
     :param on_sealed: told of each new member, in order within its hour.
@@ -77,7 +80,7 @@ class SealService(Service):
         stream: Stream,
         journal: JournalLike | None,
         offload: Offload,
-        seal: Callable[[Segment], Sealed],
+        seal: Callable[[Segment, bool], Sealed],
         clock: IReactorTime,
         now_ns: Callable[[], int],
         interval_s: float,
@@ -251,9 +254,10 @@ class SealService(Service):
             if slot is None:
                 break
             segment = self._hours[slot].segments[0]
+            salvage = self._hours[slot].failures >= _SALVAGE
             self._sealing = segment
             try:
-                sealed = await self._offload(lambda segment=segment: self._seal(segment))  # type: ignore[misc]
+                sealed = await self._offload(lambda segment=segment, salvage=salvage: self._seal(segment, salvage))  # type: ignore[misc]
             except Exception as error:
                 self._failed(segment, error)
             else:

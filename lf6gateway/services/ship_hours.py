@@ -23,7 +23,7 @@ from lf6gateway.disk.space import Space
 from lf6gateway.services.breaker import Breaker
 from lf6gateway.services.hour import Grown, Hour, State
 from lf6gateway.stores.store import ObjectStore
-from lf6gateway.values.failure import WHOLE_STORE, Kind, StoreError
+from lf6gateway.values.failure import OPERATOR, WHOLE_STORE, Kind, StoreError
 from lf6gateway.values.retry import RetryPolicy, pause
 from lf6gateway.values.slot import Slot
 from lf6gateway.values.stream import Stream
@@ -103,6 +103,7 @@ class HourShipper(Service):
         self._idle: list[Deferred[None]] = []
         self._newest_next = True
         self._draining = False
+        self._hopeless = False  # nobody mends the store while a stop waits; the next start ships the rest
         self._loop = LoopingCall(self._look_for_closed)
         self._loop.clock = clock
         self.objects = 0
@@ -161,7 +162,7 @@ class HourShipper(Service):
     async def drain(self) -> Left:
         """Ship everything sealed so far; returns when it is done. Cancel it where the time is over.
 
-        Failures go on to be retried meanwhile, without the long pauses."""
+        Failures go on to be retried meanwhile; one that only an operator can mend ends it."""
         self._draining = True
         for slot, hour in self._hours.items():
             if hour.waiting:
@@ -172,11 +173,13 @@ class HourShipper(Service):
             self._mark(slot)
         self._breaker.hurry()
         self._pump()
-        while self._running or self._due or self._pauses:
+        while not self._hopeless and (self._running or self._due or self._pauses):
             idle: Deferred[None] = Deferred()
             self._idle.append(idle)
             await idle
         for slot in sorted(self._hours):
+            if self._hours[slot].waiting:
+                continue
             try:
                 await self._settle(slot)
             except (StoreError, OSError) as error:
@@ -207,9 +210,12 @@ class HourShipper(Service):
             self._running[slot] = work
             work.addBoth(self._ended, slot)
         if not self._running and not self._due and not self._pauses:
-            waiting, self._idle = self._idle, []
-            for idle in waiting:
-                idle.callback(None)
+            self._tell_idle()
+
+    def _tell_idle(self) -> None:
+        waiting, self._idle = self._idle, []
+        for idle in waiting:
+            idle.callback(None)
 
     def _ended(self, _: object, slot: Slot) -> None:
         self._running.pop(slot, None)
@@ -244,6 +250,9 @@ class HourShipper(Service):
         self._count(error)
         if isinstance(error, StoreError) and error.kind in WHOLE_STORE:
             self._due.add(hour.slot)  # the breaker makes it wait, with all others
+            if self._draining and error.kind in OPERATOR:
+                self._hopeless = True
+                self._tell_idle()
             return
         kind = error.kind if isinstance(error, StoreError) else Kind.TRANSIENT
         seconds = pause(kind, hour.failures, self._policy, self._random)

@@ -6,8 +6,9 @@ fixed width, so it can be filled in after the compressor has run."""
 
 from __future__ import annotations
 
+import hashlib
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 _START: Final = b"\x1f\x8b\x08\x08\x00\x00\x00\x00\x00\xff"
@@ -28,7 +29,7 @@ class Member:
     :param records: how many lines.
     :param raw_bytes: length before compression.
     :param packed_bytes: length of the whole member, header and trailer included.
-    :param digest: the first 32 hex digits of the SHA-256 of the uncompressed bytes.
+    :param digest: see ``digest_of``; all zeros while it is not known.
     """
 
     spool: str
@@ -47,6 +48,18 @@ def encode_header(member: Member) -> bytes:
     )
     return _START + name.encode("ascii") + b"\0"
 
+
+def digest_of(member: Member, body: hashlib._Hash) -> str:
+    """The digest that stands in a member's header: the first 32 hex digits of the SHA-256 of all that follows the
+    header and, behind it, of the header with zeros for the digest. So every byte of the file is guarded by it.
+
+    :param body: has been fed all that follows the header; it is used up.
+    """
+    body.update(encode_header(replace(member, digest=_NO_DIGEST)))
+    return body.hexdigest()[:32]
+
+
+_NO_DIGEST: Final = "0" * 32
 
 HEADER_BYTES: Final = len(encode_header(Member("0" * 16, "0" * 32, 0, 0, 0, "0" * 32)))
 """Length of a header of ours."""

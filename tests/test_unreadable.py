@@ -1,0 +1,246 @@
+"""What the disk damages or cannot read any more is set aside, and everything else goes on."""
+
+from __future__ import annotations
+
+import errno
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from twisted.internet.task import Clock
+
+from lf6gateway.disk.damaged import Damaged
+from lf6gateway.disk.filesystem import Handle, OsFileSystem
+from lf6gateway.disk.folders import MemberFile, check_member_file, hour_folder, waiting_hours
+from lf6gateway.disk.identity import FormatUnknown, spool_identity
+from lf6gateway.disk.offload import inline
+from lf6gateway.disk.quarantine import Quarantine
+from lf6gateway.disk.seal import seal
+from lf6gateway.disk.space import Space
+from lf6gateway.services.retain import TRIAL, TRIAL_EVERY, RetainService
+from lf6gateway.stores.memory import MemoryStore
+from lf6gateway.values import frame
+from lf6gateway.values.entry import Entry
+from lf6gateway.values.failure import Kind, StoreError
+from lf6gateway.values.stream import Stream
+from tests.deferreds import result_of
+from tests.test_growth import SLOT, Disk, lines
+from tests.test_seal import segment_of
+
+Reads = Callable[[int, int], bool]
+
+
+class BadSectors(OsFileSystem):
+    """A disk that cannot read some bytes of files of one ending."""
+
+    def __init__(self, ending: str, bad: range) -> None:
+        self.ending = ending
+        self.bad = bad
+
+    def open(self, path: str, *, writable: bool = False) -> Handle:
+        handle = super().open(path, writable=writable)
+        return _Bad(handle, self.bad) if path.endswith(self.ending) else handle
+
+
+class _Bad:
+    def __init__(self, handle: Handle, bad: range) -> None:
+        self._handle = handle
+        self._bad = bad
+
+    def read_at(self, offset: int, size: int) -> bytes:
+        if size and max(offset, self._bad.start) < min(offset + size, self._bad.stop):
+            raise OSError(errno.EIO, "Input/output error")
+        return self._handle.read_at(offset, size)
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self._handle, name)
+
+
+PAGE = 4096
+ENTRIES = [
+    Entry(
+        SLOT.start_ns + number, "alice", b'{"n":%d,"p":"%s"}\n' % (number, b"x" * (number * 397 % 2000)), 1, None, "r"
+    )
+    for number in range(40)
+]
+FRAMES = [b"".join(frame.encode(entry)) for entry in ENTRIES]
+WHOLE = frame.FILE_HEADER + b"".join(FRAMES)
+
+
+def hit(bad: range) -> int:
+    """How many frames have a byte in a range."""
+    count, start = 0, len(frame.FILE_HEADER)
+    for data in FRAMES:
+        count += max(start, bad.start) < min(start + len(data), bad.stop)
+        start += len(data)
+    return count
+
+
+@pytest.mark.parametrize("page", range(len(WHOLE) // PAGE + 1))
+def test_a_segment_with_a_bad_sector_gives_all_that_can_be_read(tmp_path: Path, page: int) -> None:
+    bad = range(page * PAGE, (page + 1) * PAGE)
+    fs = BadSectors(".seg", bad)
+    quarantine = Quarantine(fs, str(tmp_path / "quarantine"))
+    segment = segment_of(tmp_path, WHOLE)
+    with pytest.raises(OSError, match="Input/output"):
+        seal(fs, segment, spool="a" * 16, level=1, quarantine=quarantine)
+    assert Path(segment.path).exists() and not list(tmp_path.rglob("*.tmp"))
+    made = seal(fs, segment, spool="a" * 16, level=1, quarantine=quarantine, salvage=True)
+    assert made.records == len(ENTRIES) - hit(bad)
+    assert made.damaged >= 1
+    kept = list((tmp_path / "quarantine" / "usage").glob("*.seg"))
+    assert [path.read_bytes() for path in kept] == [WHOLE]
+    assert all(path.with_name(path.name + ".why.json").exists() for path in kept)
+    assert not Path(segment.path).exists()
+
+
+def flip(path: str, at: int) -> None:
+    data = bytearray(Path(path).read_bytes())
+    data[at] ^= 0x20
+    Path(path).write_bytes(bytes(data))
+
+
+def test_any_flipped_byte_of_a_member_is_found(tmp_path: Path) -> None:
+    disk = Disk(tmp_path, MemoryStore(), "a" * 16)
+    file = disk.seal(b'{"n":1}\n')
+    check_member_file(disk.fs, file)
+    for at in range(file.member.packed_bytes):
+        flip(file.path, at)
+        with pytest.raises(Damaged):
+            check_member_file(disk.fs, file)
+        flip(file.path, at)
+    for size in range(file.member.packed_bytes):
+        data = Path(file.path).read_bytes()
+        Path(file.path).write_bytes(data[:size])
+        with pytest.raises(Damaged):
+            check_member_file(disk.fs, file)
+        Path(file.path).write_bytes(data)
+
+
+@pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize("at", [0, 20, 150, -3])
+def test_a_damaged_member_is_set_aside_and_the_others_are_shipped(tmp_path: Path, at: int, restart: bool) -> None:
+    disk = Disk(tmp_path, MemoryStore(), "a" * 16)
+    files: list[MemberFile] = [disk.seal(b'{"n":%d}\n' % number) for number in range(3)]
+    flip(files[1].path, at)
+    if restart:
+        disk.start()
+    assert disk.ship()
+    assert lines(disk.store) == [b'{"n":0}\n', b'{"n":2}\n']
+    assert len(list((tmp_path / "quarantine" / "usage").glob("*.gz"))) == 1
+    disk.seal(b'{"n":3}\n')
+    assert disk.ship()
+    assert lines(disk.store) == [b'{"n":0}\n', b'{"n":2}\n', b'{"n":3}\n']
+
+
+def test_a_shipped_member_that_is_damaged_later_never_reaches_the_object_again(tmp_path: Path) -> None:
+    disk = Disk(tmp_path, MemoryStore(), "a" * 16)
+    file = disk.seal(b'{"n":0}\n')
+    assert disk.ship()
+    flip(file.path, 150)
+    disk.seal(b'{"n":1}\n')
+    assert disk.ship()
+    assert lines(disk.store) == disk.sealed
+
+
+def test_a_member_the_disk_cannot_read_is_set_aside_after_some_trials(tmp_path: Path) -> None:
+    disk = Disk(tmp_path, MemoryStore(), "a" * 16)
+    files = [disk.seal(b'{"n":%d}\n' % number) for number in range(2)]
+    disk.fs = BadSectors(os.path.basename(files[0].path), range(160, 161))  # type: ignore[assignment]
+    disk.start()
+    for failures in range(3):
+        disk.hour.failures = failures
+        with pytest.raises(OSError, match="Input/output"):
+            disk.ship()
+    disk.hour.failures = 3
+    assert disk.ship()
+    assert lines(disk.store) == [b'{"n":1}\n']
+    assert len(list((tmp_path / "quarantine" / "usage").glob("*.gz"))) == 1
+
+
+@pytest.mark.parametrize("lost", [False, True])
+def test_a_disk_that_lost_its_identity_doubles_nothing(tmp_path: Path, lost: bool) -> None:
+    """The write before took effect, whether or not its answer came; its members lie on disk under the old identity."""
+    disk = Disk(tmp_path, MemoryStore(), "a" * 16)
+    disk.seal(b'{"n":0}\n')
+    if lost:
+
+        def gone(request: str, key: str) -> None:
+            if request == "put":
+                raise StoreError(Kind.TRANSIENT, request, "the answer is lost")
+
+        disk.store.after = gone
+        assert not disk.ship()
+        disk.store.after = None
+    else:
+        assert disk.ship()
+    disk.spool = "b" * 16
+    disk.start()
+    disk.seal(b'{"n":1}\n')
+    assert disk.ship()
+    assert lines(disk.store) == disk.sealed
+    disk.seal(b'{"n":2}\n')
+    assert disk.ship()
+    assert lines(disk.store) == disk.sealed
+
+
+@pytest.mark.parametrize("content", [b"", b"\0" * 40, b"{}", b'{"format":1,"spool":"x"}', b"[" * 100_000])
+def test_an_identity_that_cannot_be_read_is_replaced(tmp_path: Path, content: bytes) -> None:
+    fs = OsFileSystem()
+    quarantine = Quarantine(fs, str(tmp_path / "quarantine"))
+    (tmp_path / "spool.json").write_bytes(content)
+    first = spool_identity(fs, str(tmp_path), quarantine)
+    assert spool_identity(fs, str(tmp_path), quarantine) == first
+    assert (tmp_path / "quarantine" / "spool" / "spool.json").read_bytes() == content
+
+
+def test_a_spool_of_a_later_version_is_left_alone(tmp_path: Path) -> None:
+    fs = OsFileSystem()
+    (tmp_path / "spool.json").write_text('{"format":2,"spool":"0123456789abcdef"}')
+    with pytest.raises(FormatUnknown, match="format 2"):
+        spool_identity(fs, str(tmp_path), Quarantine(fs, str(tmp_path / "quarantine")))
+
+
+def test_a_disk_that_failed_is_tried_without_any_request(tmp_path: Path) -> None:
+    clock = Clock()
+    broken = [True]
+
+    class Failing(OsFileSystem):
+        def create(self, path: str) -> Handle:
+            if broken:
+                raise OSError(errno.EROFS, "Read-only file system", path)
+            return super().create(path)
+
+    space = Space(1 << 40, 0, 0, monotonic=clock.seconds)
+    service = RetainService(
+        clock=clock,
+        now_ns=lambda: SLOT.start_ns,
+        offload=inline,
+        fs=Failing(),
+        path=str(tmp_path),
+        space=space,
+        drop={},
+        expire=lambda now_ns: None,
+    )
+    service.startService()
+    space.note_failure("EIO")
+    clock.pump([TRIAL_EVERY] * 3)
+    refusal = space.refusal(0)
+    assert refusal is not None and refusal.reason == "disk_failing"
+    broken.clear()
+    clock.pump([TRIAL_EVERY])
+    assert space.refusal(0) is None
+    assert not (tmp_path / TRIAL).exists()
+    result_of(service.stopService())
+
+
+def test_the_hours_folder_is_found_again_without_what_was_set_aside(tmp_path: Path) -> None:
+    disk = Disk(tmp_path, MemoryStore(), "a" * 16)
+    file = disk.seal(b'{"n":0}\n')
+    flip(file.path, 160)
+    assert disk.ship()
+    assert result_of(disk.hour.settle(over=True))
+    assert not Path(hour_folder(disk.root, Stream.USAGE, SLOT)).exists()
+    assert waiting_hours(disk.fs, disk.root, Stream.USAGE) == []
+    assert disk.store.objects == {}
