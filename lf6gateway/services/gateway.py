@@ -7,12 +7,12 @@ from __future__ import annotations
 import os
 import secrets
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, gatherResults
+from twisted.internet.defer import CancelledError, Deferred, DeferredList, TimeoutError
 from twisted.logger import Logger
 
 from lf6gateway.disk.adoption import Adoption
@@ -25,10 +25,12 @@ from lf6gateway.disk.specimen_adoption import SpecimenAdoption
 from lf6gateway.disk.specimens import remove_unfinished, waiting_specimens
 from lf6gateway.services.assembly import Assembly
 from lf6gateway.services.receive import Receiver
+from lf6gateway.services.specimen_backlog import Left
 from lf6gateway.services.threads import Threads
 from lf6gateway.values.settings import KEYS, Settings, value_of
 from lf6gateway.values.stream import RECORD_STREAMS
 
+T = TypeVar("T")
 _log = Logger()
 
 LIVE: Final = frozenset(
@@ -244,47 +246,63 @@ class GatewayService(Service):
             for breaker in parts.breakers.values():
                 breaker.stop()
             await self._until(GRACE_S, Deferred.fromCoroutine(parts.outlets.close()))
+            specimens = await self._until(GRACE_S, parts.specimen_shipper.left())
             for threads in parts.threads:
                 await self._until(GRACE_S, _stopped(threads))
-            self._tell_left(parts, self._reactor.seconds() - begun)
+            self._tell_left(parts, specimens, self._reactor.seconds() - begun)
         if self._lock is not None:
             self._lock.release()
             self._lock = None
 
     async def _drain(self, parts: Assembly) -> None:
         """Everything that was acknowledged goes to the stores."""
-        await gatherResults([journal.close() for journal in parts.journals.values()])
-        await gatherResults([service.seal_now() for service in parts.seals.values()])
+        await _every([journal.close() for journal in parts.journals.values()])
+        await _every([service.seal_now() for service in parts.seals.values()])
         drains: list[Deferred[Any]] = [Deferred.fromCoroutine(one.drain()) for one in parts.hour_shippers.values()]
         drains.append(parts.specimen_shipper.drain())
-        await gatherResults(drains, consumeErrors=True)
+        await _every(drains)
 
-    async def _until(self, seconds: float, work: Deferred[Any]) -> None:
+    async def _until(self, seconds: float, work: Deferred[T]) -> T | None:
         """Wait for some of the stop, but not longer; an error of it stops nothing else from stopping."""
         try:
-            await work.addTimeout(seconds, self._reactor)
-        except Exception as error:
-            if not isinstance(error, CancelledError | TimeoutError):
-                _log.failure("a part of the stop failed")
-            else:
-                _log.debug("a part of the stop was given up after {seconds} s", seconds=seconds)
+            return await work.addTimeout(seconds, self._reactor)
+        except (CancelledError, TimeoutError):
+            _log.debug("a part of the stop was given up after {seconds} s", seconds=seconds)
+        except Exception:
+            _log.failure("a part of the stop failed")
+        return None
 
-    def _tell_left(self, parts: Assembly, seconds: float) -> None:
+    def _tell_left(self, parts: Assembly, specimens: Left | None, seconds: float) -> None:
         members = sum(shipper.waiting.members for shipper in parts.hour_shippers.values())
         size = parts.space.used
         unsealed = sum(service.waiting for service in parts.seals.values())
-        if members or unsealed:
+        if members or unsealed or specimens is None or specimens.count:
             _log.warn(
-                "stopped after {seconds:.1f} s with {members} members and {unsealed} segments not shipped; the "
-                "spool holds "
-                "{size} bytes, and the next start ships them",
+                "stopped after {seconds:.1f} s with {members} members, {unsealed} segments and {specimens} specimens "
+                "not shipped; the spool holds {size} bytes, and the next start ships them",
                 seconds=seconds,
                 members=members,
                 unsealed=unsealed,
+                specimens="some" if specimens is None else specimens.count,
                 size=size,
             )
         else:
             _log.info("stopped after {seconds:.1f} s; the spool holds {size} bytes", seconds=seconds, size=size)
+
+
+async def _every(work: Sequence[Deferred[Any]]) -> None:
+    """Wait for all of them; what fails keeps none of the others from its end, and is told.
+
+    :raises CancelledError: it was cancelled, and all of them with it.
+    """
+    cancelled = None
+    for succeeded, outcome in await DeferredList(work, consumeErrors=True):
+        if not succeeded and outcome.check(CancelledError):
+            cancelled = outcome.value
+        elif not succeeded:
+            _log.failure("a part of the stop failed", outcome)
+    if cancelled is not None:
+        raise cancelled
 
 
 def _stopped(service: Any) -> Deferred[Any]:

@@ -253,10 +253,10 @@ def _lower(headers: Headers) -> dict[str, str]:
     }
 
 
-def _lost(what: str, error: Exception) -> StoreError:
+def _lost(what: str, error: Exception) -> Exception:
     reasons = getattr(error, "reasons", None) or []
     for failure in reasons:
-        if isinstance(failure, Failure) and isinstance(failure.value, StoreError):
+        if isinstance(failure, Failure) and isinstance(failure.value, StoreError | CancelledError):
             return failure.value
     text = "; ".join(failure.getErrorMessage() for failure in reasons) or str(error) or type(error).__name__
     never = isinstance(error, _NEVER_SENT) and not isinstance(error, ResponseFailed | PartialDownloadError)

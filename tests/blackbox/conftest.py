@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from tests.blackbox.gateway import Gateway, S3Server
+from tests.campaigns.relay import Relay
 
 
 @pytest.fixture
@@ -22,7 +23,7 @@ def s3(tmp_path: Path) -> Iterator[S3Server]:
 def gateway(tmp_path: Path) -> Iterator[Callable[..., Gateway]]:
     made: list[Gateway] = []
 
-    def make(name: str = "gateway", *, s3: S3Server | None = None, **config: Any) -> Gateway:
+    def make(name: str = "gateway", *, s3: S3Server | Relay | None = None, **config: Any) -> Gateway:
         if s3 is None:
             config.setdefault("storage", {"directory": str(tmp_path / "objects")})
         else:

@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.blackbox.gateway import Gateway, S3Server
-from tests.campaigns.cut import Relay
+from tests.campaigns.relay import Relay
 
 USERS = ("alice", "bob", "carol")
 
