@@ -5,15 +5,12 @@ from __future__ import annotations
 
 import itertools
 import os
-import secrets
-from collections.abc import Callable, Iterator
-from functools import partial
-from typing import Any, Final
+from collections.abc import Iterator
+from typing import Final
 
 from twisted.logger import Logger
 
 from lf6gateway.disk import keyfile, specimens
-from lf6gateway.disk.filesystem import FileSystem
 from lf6gateway.disk.folders import HourFound
 from lf6gateway.disk.journal import Journal
 from lf6gateway.disk.quarantine import Quarantine
@@ -22,7 +19,6 @@ from lf6gateway.disk.segment import Segment
 from lf6gateway.disk.space import Space
 from lf6gateway.disk.specimen_file import Specimen, read_specimen, verify
 from lf6gateway.services.breaker import Breaker
-from lf6gateway.services.outlets import Outlets
 from lf6gateway.services.receive import Receiver
 from lf6gateway.services.retain import RetainService
 from lf6gateway.services.sealing import SealService
@@ -30,7 +26,7 @@ from lf6gateway.services.send_specimen import Names
 from lf6gateway.services.ship_hours import HourShipper
 from lf6gateway.services.ship_specimens import SpecimenShipper
 from lf6gateway.services.specimen_backlog import SpecimenFiles
-from lf6gateway.services.threads import Threads
+from lf6gateway.services.surroundings import Surroundings, Workers
 from lf6gateway.values.idempotency import KeyIndex, KeyUse, digest_of
 from lf6gateway.values.object_key import record_key
 from lf6gateway.values.retry import RetryPolicy
@@ -46,34 +42,29 @@ _KEYS_AT_ONCE: Final = 2000
 class Assembly:
     """Every part, as an attribute.
 
+    :param surroundings: what they stand on.
     :param spool: this disk's identity.
     """
 
-    def __init__(
-        self,
-        settings: Settings,
-        *,
-        reactor: Any,
-        now_ns: Callable[[], int],
-        fs: FileSystem,
-        spool: str,
-        quarantine: Quarantine,
-    ) -> None:
+    def __init__(self, settings: Settings, surroundings: Surroundings, *, spool: str, quarantine: Quarantine) -> None:
         self.settings = settings
         self.root = os.path.join(settings.cache_dir, "spool")
-        self._fs = fs
-        self._now_ns = now_ns
-        self._reactor = reactor
+        self._fs = fs = surroundings.fs
+        self._now_ns = now_ns = surroundings.now_ns
+        self._reactor = reactor = surroundings.reactor
+        self._new_id = surroundings.new_id
+        self._chance = surroundings.chance
         self._spool = spool
+        threads = surroundings.threads
         self._retry = RetryPolicy(settings.upload.retry_min.seconds, settings.upload.retry_max.seconds)
-        self.flush_threads = {stream: Threads(reactor, f"flush-{stream.value}", 1) for stream in RECORD_STREAMS}
-        self.specimen_threads = Threads(reactor, "specimens", 4)
-        self.seal_threads = Threads(reactor, "seal", 2)
-        self.store_threads = Threads(reactor, "store", 4)
-        self.send_threads = Threads(reactor, "send-specimens", 4)
-        self.decode_threads = Threads(reactor, "decode", 2)
-        self.retain_threads = Threads(reactor, "retain", 2)
-        self.threads: list[Threads] = [
+        self.flush_threads = {stream: threads(f"flush-{stream.value}", 1) for stream in RECORD_STREAMS}
+        self.specimen_threads = threads("specimens", 4)
+        self.seal_threads = threads("seal", 2)
+        self.store_threads = threads("store", 4)
+        self.send_threads = threads("send-specimens", 4)
+        self.decode_threads = threads("decode", 2)
+        self.retain_threads = threads("retain", 2)
+        self.threads: list[Workers] = [
             *self.flush_threads.values(),
             self.specimen_threads,
             self.seal_threads,
@@ -90,9 +81,10 @@ class Assembly:
             monotonic=reactor.seconds,
         )
         self.keys = KeyIndex(settings.idempotency.max_keys)
-        self.outlets = Outlets(settings, reactor=reactor, offload=self.store_threads, spool=spool)
+        self.outlets = surroundings.outlets(settings, self.store_threads, spool)
         self.breakers = {
-            stream: Breaker(reactor, self._retry, f"{self.outlets.names[stream]} ({stream.value})") for stream in Stream
+            stream: Breaker(reactor, self._retry, f"{self.outlets.names[stream]} ({stream.value})", random=self._chance)
+            for stream in Stream
         }
         self.specimen_shipper = self._specimen_shipper()
         self.hour_shippers: dict[Stream, HourShipper] = {}
@@ -105,7 +97,7 @@ class Assembly:
             root=self.root,
             offload=self.specimen_threads,
             space=self.space,
-            new_id=partial(secrets.token_hex, 16),
+            new_id=self._new_id,
             committed=self.specimen_shipper.found,
         )
         self.receiver = Receiver(
@@ -179,6 +171,7 @@ class Assembly:
             unsealed=unsealed,
             hours_at_once=settings.upload.hours_at_once,
             policy=self._retry,
+            random=self._chance,
         )
         service = SealService(
             stream=stream,
@@ -190,6 +183,7 @@ class Assembly:
             interval_s=settings.interval(stream).seconds,
             on_sealed=shipper.add,
             space=self.space,
+            random=self._chance,
         )
         service.journal = self.journals[stream] = Journal(
             fs=self._fs,
@@ -198,7 +192,7 @@ class Assembly:
             offload=self.flush_threads[stream],
             space=self.space,
             segment_bytes=settings.aggregation.segment_bytes,
-            new_id=partial(secrets.token_hex, 16),
+            new_id=self._new_id,
             closed=service.closed,
         )
         self.hour_shippers[stream] = shipper
@@ -227,6 +221,7 @@ class Assembly:
             breaker=self.breakers[Stream.SPECIMEN],
             retry=self._retry,
             at_once=self.settings.upload.specimens_at_once,
+            random=self._chance,
         )
 
     def _read(self, path: str) -> Specimen:

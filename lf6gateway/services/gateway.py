@@ -5,10 +5,8 @@ application can host it."""
 from __future__ import annotations
 
 import os
-import secrets
 import time
 from collections.abc import Awaitable, Callable, Sequence
-from functools import partial
 from typing import Any, Final, TypeVar
 
 from twisted.application.service import Service
@@ -16,17 +14,15 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList, Timeo
 from twisted.logger import Logger
 
 from lf6gateway.disk.adoption import Adoption
-from lf6gateway.disk.filesystem import OsFileSystem
 from lf6gateway.disk.folders import waiting_hours
 from lf6gateway.disk.identity import spool_identity
-from lf6gateway.disk.lock import CacheLock
 from lf6gateway.disk.quarantine import Quarantine
 from lf6gateway.disk.specimen_adoption import SpecimenAdoption
 from lf6gateway.disk.specimens import remove_unfinished, waiting_specimens
 from lf6gateway.services.assembly import Assembly
 from lf6gateway.services.receive import Receiver
 from lf6gateway.services.specimen_backlog import Left
-from lf6gateway.services.threads import Threads
+from lf6gateway.services.surroundings import Lock, Surroundings, Workers, real
 from lf6gateway.values.settings import KEYS, Settings, value_of
 from lf6gateway.values.stream import RECORD_STREAMS
 
@@ -67,18 +63,25 @@ class GatewayService(Service):
     :param settings: the whole configuration; each part is handed only the values it needs.
     :param reactor: the reactor to run in; the global one if left out.
     :param now_ns: the wall clock, nanoseconds since 1970.
+    :param surroundings: all it stands on, in place of the two above.
     """
 
-    def __init__(self, settings: Settings, *, reactor: Any = None, now_ns: Callable[[], int] = time.time_ns) -> None:
-        if reactor is None:
-            from twisted.internet import reactor
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        reactor: Any = None,
+        now_ns: Callable[[], int] = time.time_ns,
+        surroundings: Surroundings | None = None,
+    ) -> None:
+        self._surroundings = surroundings or real(reactor, now_ns)
         self.setName("lf6gateway")
         self.settings = settings
         self.started: Deferred[None] = Deferred()
-        self._reactor = reactor
-        self._now_ns = now_ns
-        self._fs = OsFileSystem()
-        self._lock: CacheLock | None = None
+        self._reactor = self._surroundings.reactor
+        self._now_ns = self._surroundings.now_ns
+        self._fs = self._surroundings.fs
+        self._lock: Lock | None = None
         self._assembly: Assembly | None = None
         self._starting: Deferred[None] | None = None
         self._background: list[Deferred[Any]] = []
@@ -104,7 +107,7 @@ class GatewayService(Service):
         :raises OSError: the directory cannot be made or written.
         """
         if self._lock is None:
-            lock = CacheLock(self.settings.cache_dir)
+            lock = self._surroundings.lock(self.settings.cache_dir)
             lock.acquire()
             self._lock = lock
 
@@ -119,20 +122,13 @@ class GatewayService(Service):
             self.started.errback(failure)
 
     async def _start(self) -> None:
-        probe = Threads(self._reactor, "start", 1)
+        probe = self._surroundings.threads("start", 1)
         probe.startService()
         try:
             await probe(self.claim)
             quarantine = Quarantine(self._fs, os.path.join(self.settings.cache_dir, "quarantine"))
             spool = await probe(lambda: spool_identity(self._fs, self.settings.cache_dir, quarantine))
-            self._assembly = parts = Assembly(
-                self.settings,
-                reactor=self._reactor,
-                now_ns=self._now_ns,
-                fs=self._fs,
-                spool=spool,
-                quarantine=quarantine,
-            )
+            self._assembly = parts = Assembly(self.settings, self._surroundings, spool=spool, quarantine=quarantine)
             await self._adopt(probe, parts)
             for stream in RECORD_STREAMS:
                 parts.found(stream, await probe(lambda stream=stream: waiting_hours(self._fs, parts.root, stream)))  # type: ignore[misc]
@@ -158,10 +154,10 @@ class GatewayService(Service):
             spool=spool,
         )
 
-    async def _adopt(self, probe: Threads, parts: Assembly) -> None:
+    async def _adopt(self, probe: Workers, parts: Assembly) -> None:
         """What the Go original left in the same directory comes first, once."""
         cache_dir = self.settings.cache_dir
-        new_id = partial(secrets.token_hex, 16)
+        new_id = self._surroundings.new_id
         records = Adoption(self._fs, cache_dir, parts.root, quarantine=parts.quarantine, new_id=new_id)
         specimens = SpecimenAdoption(self._fs, cache_dir, parts.root, quarantine=parts.quarantine)
         counts = await probe(records.run), await probe(specimens.run)

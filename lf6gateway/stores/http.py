@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
 from attrs import frozen
@@ -22,7 +22,8 @@ from twisted.internet.error import (
     ConnectionRefusedError as RefusedError,
 )
 from twisted.internet.interfaces import ITransport
-from twisted.internet.protocol import Protocol, connectionDone
+from twisted.internet.protocol import Protocol as BodyProtocol
+from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
 from twisted.web.client import PartialDownloadError, ResponseDone, ResponseFailed
 from twisted.web.http import PotentialDataLoss
@@ -73,6 +74,30 @@ def bucket_at(name: str, region: str, endpoint: str | None) -> Bucket:
     if "." in name:
         return Bucket(name, f"https://s3.{region}.{domain}/{name}", region)
     return Bucket(name, f"https://{name}.s3.{region}.{domain}", region)
+
+
+class Requests(Protocol):
+    """What sends requests about one bucket (``S3Http``)."""
+
+    bucket: Bucket
+
+    async def request(
+        self,
+        method: str,
+        key: str,
+        *,
+        action: str,
+        query: Sequence[tuple[str, str]] = (),
+        headers: Mapping[str, str] | None = None,
+        body: Body | None = None,
+        data: bytes | None = None,
+        sha256: str = EMPTY_SHA256,
+        patience: float = 1.0,
+    ) -> Answer:
+        """See ``S3Http``."""
+
+    def stream(self, key: str, headers: Mapping[str, str]) -> AsyncIterator[bytes]:
+        """See ``S3Http``."""
 
 
 class S3Http:
@@ -263,7 +288,7 @@ def _lost(what: str, error: Exception) -> Exception:
     return StoreError(Kind.TRANSIENT, what, text[:500], applied=False if never else None)
 
 
-class _Reader(Protocol):
+class _Reader(BodyProtocol):
     """Takes an answer's body, and holds the socket back while it is not asked for."""
 
     def __init__(self, limit: int | None) -> None:
@@ -331,6 +356,6 @@ class _Reader(Protocol):
                 waiting.errback(self._end)
 
 
-def _transport(reader: Protocol) -> Any:
+def _transport(reader: BodyProtocol) -> Any:
     transport: ITransport | None = reader.transport
     return transport

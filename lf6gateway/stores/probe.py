@@ -3,16 +3,14 @@ must never conclude anything from a store's name."""
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Final
 
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
-from lf6gateway.stores.producer import Digests, digests
-from lf6gateway.stores.store import Absent, Body, Capabilities, Condition, Slice, Unchanged
+from lf6gateway.stores.producer import Digests, digests_of
+from lf6gateway.stores.store import Absent, Capabilities, Condition, Unchanged
 from lf6gateway.values.failure import Kind, StoreError
 
 if TYPE_CHECKING:
@@ -31,21 +29,14 @@ async def probe(store: S3Store, key: str) -> Capabilities:
 
     :raises StoreError: the store cannot be reached, or refuses plain writes.
     """
-    descriptor, path = tempfile.mkstemp(prefix="lf6gateway-probe-")
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(_CONTENT)
-        return await _Probe(store, key, Body((Slice(path, 0, len(_CONTENT)),))).run()
-    finally:
-        os.unlink(path)
+    return await _Probe(store, key).run()
 
 
 class _Probe:
-    def __init__(self, store: S3Store, key: str, body: Body) -> None:
+    def __init__(self, store: S3Store, key: str) -> None:
         self._store = store
         self._key = key
-        self._body = body
-        self._digests = digests(body)
+        self._digests = digests_of(_CONTENT)
 
     async def run(self) -> Capabilities:
         await self._put({})
@@ -78,7 +69,7 @@ class _Probe:
 
     async def _put(self, extra: dict[str, str]) -> int:
         headers = {"Content-Type": "text/plain", **extra}
-        return (await self._store.put_once(self._key, self._body, headers, self._digests.sha256)).size
+        return (await self._store.put_once(self._key, _CONTENT, headers, self._digests.sha256)).size
 
     async def _put_matching(self) -> object:
         present = await self._store.head(self._key)
@@ -98,8 +89,8 @@ class _Probe:
             if copied:
                 etag = await store.part_copy(key, upload, 1, copy_etag, None)
             else:
-                etag = await store._part(key, upload, 1, self._body)
-            return await store.complete(key, upload, [etag], condition, self._body.length)
+                etag = await store.put_part(key, upload, 1, _CONTENT, self._digests)
+            return await store.complete(key, upload, [etag], condition, len(_CONTENT))
         except (StoreError, CancelledError):
             await store.abort(key, upload)
             raise

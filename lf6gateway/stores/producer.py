@@ -4,6 +4,7 @@ the socket takes it; must never read in the reactor, nor hold more than that pie
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from hashlib import md5, sha256
 from typing import Final
 
@@ -32,14 +33,27 @@ class Digests:
     crc32c: bytes
 
 
-def digests(body: Body) -> Digests:
+Read = Callable[[str, int, int], bytes]
+"""Reads a file's bytes, by path, offset and length; blocks."""
+
+
+def digests_of(data: bytes) -> Digests:
+    """The digests of a few bytes."""
+    strong = sha256(data)
+    quick = google_crc32c.value(data).to_bytes(4, "big")
+    return Digests(strong.hexdigest(), strong.digest(), md5(data, usedforsecurity=False).digest(), quick)
+
+
+def digests(body: Body, read: Read | None = None) -> Digests:
     """Read a body once for its digests. Blocks.
 
+    :param read: ``read_slice`` if left out.
     :raises StoreError: a file of it is shorter than it should be.
     """
+    read = read or read_slice
     strong, old, quick = sha256(), md5(usedforsecurity=False), 0
     for path, offset, length in _pieces(body):
-        data = _read(path, offset, length)
+        data = read(path, offset, length)
         strong.update(data)
         old.update(data)
         quick = google_crc32c.extend(quick, data)
@@ -54,7 +68,11 @@ def _pieces(body: Body) -> list[tuple[str, int, int]]:
     ]
 
 
-def _read(path: str, offset: int, length: int) -> bytes:
+def read_slice(path: str, offset: int, length: int) -> bytes:
+    """Bytes of a file. Blocks.
+
+    :raises StoreError: the file is shorter.
+    """
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         data = os.pread(descriptor, length, offset)
@@ -90,7 +108,7 @@ class SliceProducer:
 
     async def _send(self, consumer: IConsumer) -> None:
         for path, offset, length in self._pieces:
-            data = await self._offload(lambda path=path, offset=offset, length=length: _read(path, offset, length))  # type: ignore[misc]
+            data = await self._offload(lambda path=path, offset=offset, length=length: read_slice(path, offset, length))  # type: ignore[misc]
             if self._stopped:
                 # Twisted asks that the Deferred of a stopped producer never fires.
                 await Deferred()

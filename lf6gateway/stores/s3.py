@@ -15,8 +15,8 @@ from twisted.internet.defer import CancelledError, Deferred
 from twisted.logger import Logger
 
 from lf6gateway.disk.offload import Offload
-from lf6gateway.stores.http import Answer, S3Http
-from lf6gateway.stores.producer import Digests, digests
+from lf6gateway.stores.http import Answer, Requests
+from lf6gateway.stores.producer import Digests, Read, digests, read_slice
 from lf6gateway.stores.signing import encode_key
 from lf6gateway.stores.store import Absent, Body, Capabilities, Condition, Present, Slice, Unchanged
 from lf6gateway.values.failure import Kind, StoreError
@@ -37,9 +37,13 @@ class S3Store:
 
     :param part_bytes: the size of the parts a large body is sent in.
     :param probe_key: the object on which is tried what the store honours.
+    :param read: reads the files of a body.
     """
 
-    def __init__(self, http: S3Http, *, offload: Offload, part_bytes: int, probe_key: str) -> None:
+    def __init__(
+        self, http: Requests, *, offload: Offload, part_bytes: int, probe_key: str, read: Read = read_slice
+    ) -> None:
+        self._read = read
         self._http = http
         self._offload = offload
         self._part_bytes = part_bytes
@@ -102,7 +106,7 @@ class S3Store:
             return await self.put_parts(
                 key, None, body, metadata=metadata, content_type=content_type, condition=condition
             )
-        found = await self._offload(lambda: digests(body))
+        found = await self._offload(lambda: digests(body, self._read))
         headers = {
             "Content-Type": content_type,
             **_metadata(metadata),
@@ -111,13 +115,15 @@ class S3Store:
         }
         return await self.put_once(key, body, headers, found.sha256)
 
-    async def put_once(self, key: str, body: Body, headers: Mapping[str, str], sha256_hex: str) -> Present:
+    async def put_once(self, key: str, content: Body | bytes, headers: Mapping[str, str], sha256_hex: str) -> Present:
         """One PutObject."""
+        body, data = (content, None) if isinstance(content, Body) else (None, content)
         answer = await self._http.request(
-            "PUT", key, action="s3:PutObject", headers=headers, body=body, sha256=sha256_hex
+            "PUT", key, action="s3:PutObject", headers=headers, body=body, data=data, sha256=sha256_hex
         )
         etag = answer.headers.get("etag", "")
-        return Present(etag, body.length) if etag else await self._seen(key)
+        size = content.length if isinstance(content, Body) else len(content)
+        return Present(etag, size) if etag else await self._seen(key)
 
     async def append(
         self, key: str, present: Present, tail: Body, *, metadata: Mapping[str, str], content_type: str
@@ -209,14 +215,20 @@ class S3Store:
         return found
 
     async def _part(self, key: str, upload: str, number: int, part: Body) -> str:
-        found = await self._offload(lambda: digests(part))
+        found = await self._offload(lambda: digests(part, self._read))
+        return await self.put_part(key, upload, number, part, found)
+
+    async def put_part(self, key: str, upload: str, number: int, part: Body | bytes, found: Digests) -> str:
+        """One part of a multipart upload; its ETag."""
+        body, data = (part, None) if isinstance(part, Body) else (None, part)
         answer = await self._http.request(
             "PUT",
             key,
             action="s3:PutObject",
             query=[("partNumber", str(number)), ("uploadId", upload)],
             headers=checksum_headers("md5" if self._found is None or self._found.checksum else None, found),
-            body=part,
+            body=body,
+            data=data,
             sha256=found.sha256,
         )
         return answer.headers.get("etag", "")
