@@ -155,7 +155,52 @@ class _OsHandle:
             os.close(descriptor)
 
 
-class OsFileSystem:
+class DurableFolders:
+    """``FileSystem.make_dirs``, on top of the other operations. A folder that is there need not be durable: the process
+    that made it may have been killed, or its sync have failed. So each is made durable once by each process."""
+
+    def __init__(self) -> None:
+        self._durable: set[str] = set()
+
+    def make_dir(self, path: str) -> None:
+        """Create one folder; ``FileExistsError`` if the name is taken."""
+        raise NotImplementedError
+
+    def is_dir(self, path: str) -> bool:
+        """Whether there is a folder of this name."""
+        raise NotImplementedError
+
+    def sync_dir(self, path: str) -> None:
+        """See ``FileSystem``."""
+        raise NotImplementedError
+
+    def make_dirs(self, path: str) -> None:
+        """See ``FileSystem``."""
+        there = self.is_dir(path)
+        if there and path in self._durable:
+            return
+        parent = os.path.dirname(path)
+        if parent != path:
+            self.make_dirs(parent)
+            if not there:
+                try:
+                    self.make_dir(path)
+                except FileExistsError:
+                    there = True
+            try:
+                self.sync_dir(parent)
+            except PermissionError:
+                if not there:
+                    raise
+                # A folder above ours that is somebody else's, who has seen to it.
+        self._durable.add(path)
+
+    def forget(self, path: str) -> None:
+        """A folder was removed."""
+        self._durable.discard(path)
+
+
+class OsFileSystem(DurableFolders):
     """The real one."""
 
     def create(self, path: str) -> Handle:
@@ -178,20 +223,15 @@ class OsFileSystem:
     def unlink(self, path: str) -> None:
         os.unlink(path)
 
-    def make_dirs(self, path: str) -> None:
-        missing = []
-        while not os.path.isdir(path):
-            missing.append(path)
-            path = os.path.dirname(path)
-        for folder in reversed(missing):
-            try:
-                os.mkdir(folder, DIR_MODE)
-            except FileExistsError:
-                continue
-            self.sync_dir(os.path.dirname(folder))
+    def make_dir(self, path: str) -> None:
+        os.mkdir(path, DIR_MODE)
+
+    def is_dir(self, path: str) -> bool:
+        return os.path.isdir(path)
 
     def remove_dir(self, path: str) -> None:
         os.rmdir(path)
+        self.forget(path)
 
     def sync_dir(self, path: str) -> None:
         descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)

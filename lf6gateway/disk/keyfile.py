@@ -12,14 +12,13 @@ from twisted.logger import Logger
 from lf6gateway.disk.durable import read_small, replace_file
 from lf6gateway.disk.filesystem import FileSystem
 from lf6gateway.disk.folders import parse_name
+from lf6gateway.disk.segment import next_header
 from lf6gateway.values import frame
 from lf6gateway.values.idempotency import KeyUse
 from lf6gateway.values.slot import HOUR_NS, Slot
 from lf6gateway.values.stream import RECORD_STREAMS, Stream
 
 _log = Logger()
-_READ = frame.HEADER_BYTES + 512
-"""Read at once of each frame: its header, and its names where they are of the usual length."""
 
 
 def write_keys(fs: FileSystem, path: str, uses: Sequence[KeyUse]) -> None:
@@ -64,22 +63,26 @@ def _from_keys(fs: FileSystem, path: str, stream: Stream) -> Iterator[KeyUse]:
 
 
 def _from_segment(fs: FileSystem, path: str, stream: Stream) -> Iterator[KeyUse]:
-    """The keys in a segment, read from its headers alone; ends at the first thing that is no frame."""
+    """The keys in a segment. A header can be on disk without its records, if the power went before they were synced;
+    nothing of that was acknowledged, so such a key does not count."""
     handle = fs.open(path)
     try:
         at = len(frame.FILE_HEADER)
         while True:
-            data = handle.read_at(at, _READ)
+            data = handle.read_at(at, frame.HEADER_BYTES)
             header = frame.parse_header(data)
             if header is None:
-                return
+                following = next_header(handle, at + 1, handle.size())
+                if following is None:
+                    return
+                at = following
+                continue
             if header.key:
-                need = frame.HEADER_BYTES + header.names
-                if need > len(data):
-                    data = handle.read_at(at, need)
-                user = data[frame.HEADER_BYTES : frame.HEADER_BYTES + header.user]
-                key = data[frame.HEADER_BYTES + header.user : frame.HEADER_BYTES + header.user + header.key]
-                yield KeyUse(header.received_ns, stream, user.decode("utf-8"), key.decode("utf-8"))
+                payload = handle.read_at(at + frame.HEADER_BYTES, header.payload)
+                if frame.payload_fits(header, payload):
+                    entry = frame.decode(header, payload)
+                    assert entry.key is not None
+                    yield KeyUse(entry.received_ns, stream, entry.user, entry.key)
             at += header.length
     finally:
         handle.close()

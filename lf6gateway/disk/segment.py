@@ -113,7 +113,7 @@ def _frames(handle: _Readable, at: int, end: int) -> Iterator[Found]:
         try:
             data = handle.read_at(at, min(frame.HEADER_BYTES, end - at))
         except _Unreadable:
-            place = _next(handle, at + 1, end) or end
+            place = next_header(handle, at + 1, end) or end
             yield Bad(at, place - at, _UNREADABLE)
             at = place
             continue
@@ -133,7 +133,7 @@ def _frames(handle: _Readable, at: int, end: int) -> Iterator[Found]:
             yield Bad(at, header.length, "the records do not fit their checksum")
             at += header.length
             continue
-        following = _next(handle, at + 1, end)
+        following = next_header(handle, at + 1, end)
         if following is None:
             # An unfinished write ends short of what its header says, or within its header, or left holes of zeros.
             short = header is not None or _begun(data) or _zeros(handle, at, end)
@@ -158,8 +158,8 @@ def _zeros(handle: _Readable, at: int, end: int) -> bool:
     return True
 
 
-def _next(handle: _Readable, at: int, end: int) -> int | None:
-    """Where the next sound header begins, from ``at`` on."""
+def next_header(handle: _Readable, at: int, end: int) -> int | None:
+    """Where the next sound header of a frame begins, from ``at`` on, up to ``end``."""
     overlap = frame.HEADER_BYTES - 1
     while at < end:
         data = _blocks(handle, at, min(_STEP + overlap, end - at))

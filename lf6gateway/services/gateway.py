@@ -133,6 +133,7 @@ class GatewayService(Service):
             for stream in RECORD_STREAMS:
                 parts.found(stream, await probe(lambda stream=stream: waiting_hours(self._fs, parts.root, stream)))  # type: ignore[misc]
             unfinished = await probe(lambda: remove_unfinished(self._fs, parts.root))
+            await probe(parts.retain.clean)
         finally:
             await probe.stopService()
         if unfinished:

@@ -116,6 +116,9 @@ class Hour:
         self._added: list[MemberFile] = []
         self._members: list[_Held] = []
         self._ledger: HourLedger | None = None
+        # Ours in the object when that was last certain; it counts exactly the members marked as shipped, and those that
+        # are not on disk any more.
+        self._cursor = ZERO
         self._loaded = False
         self._certain = True  # the ledger tells all that was attempted
 
@@ -230,17 +233,17 @@ class Hour:
         self._found = []
         if first:
             self._ledger, self._certain, self._loaded = ledger, certain, True
+            self._cursor = ZERO if ledger is None else ledger.cursor
         shipped = frozenset() if self._ledger is None else frozenset(self._ledger.shipped)
         self._members.extend(_Held(file, file.member.id in shipped) for file in files)
         self._members.sort(key=lambda member: member.file.ordinal)
 
     async def _compare(self, present: Present | None) -> tuple[Cursors, Cursor]:
         """Find out which of our members the object holds, and mark them; all cursors in it, and ours."""
-        known = ZERO if self._ledger is None else self._ledger.cursor
         if present is None:
-            if known != ZERO or any(member.shipped for member in self._members):
+            if self._cursor != ZERO or any(member.shipped for member in self._members):
                 self._lost("the object is not there any more")
-            self._mark(set())
+            self._mark(set(), ZERO)
             return NO_CURSORS, ZERO
         cursors = parse_cursors(present.metadata)
         remote = cursors.by_writer.get(self._spool)
@@ -250,11 +253,12 @@ class Hour:
         known_well = self._ledger is not None and self._certain and not self._renamed
         if known_well and (remote is not None or cursors.complete):
             pending = self._pending()
-            number = held(known, [member.file.member for member in pending], remote or ZERO)
+            number = held(self._cursor, [member.file.member for member in pending], remote or ZERO)
             if number is not None:
                 for member in pending[:number]:
                     member.shipped = True
-                return cursors, remote or ZERO
+                self._cursor = remote or ZERO
+                return cursors, self._cursor
         return await self._walk(present, cursors)
 
     async def _walk(self, present: Present, cursors: Cursors) -> tuple[Cursors, Cursor]:
@@ -273,12 +277,11 @@ class Hour:
                 why=str(strange),
             )
         own = [member for member in walker.members if member.spool == self._spool]
-        self._mark({member.id for member in walker.members})
-        known = ZERO if self._ledger is None else self._ledger.cursor
-        if len(own) < known.count and not self._renamed:
-            self._lost(f"it holds {len(own)} members of ours and had {known.count}")
+        if len(own) < self._cursor.count and not self._renamed:
+            self._lost(f"it holds {len(own)} members of ours and had {self._cursor.count}")
+        self._mark({member.id for member in walker.members}, advance_all(ZERO, own))
         self._certain = True
-        return cursors, advance_all(ZERO, own)
+        return cursors, self._cursor
 
     @property
     def _renamed(self) -> bool:
@@ -289,8 +292,9 @@ class Hour:
     def _salvaging(self) -> bool:
         return self.failures >= _SALVAGE
 
-    def _mark(self, there: set[str]) -> None:
+    def _mark(self, there: set[str], cursor: Cursor) -> None:
         self._pending()
+        self._cursor = cursor
         for member in self._members:
             member.shipped = member.file.member.id in there
 
@@ -329,11 +333,12 @@ class Hour:
             put_if_match=capabilities.put_if_match,
         )
         # From here on a write may have taken effect whatever is heard of it, and a later start has to know.
-        await self._note(cursor=own, multipart=True)
+        await self._note(multipart=True)
         written = await self._written(chosen, present, files, metadata)
         for member in pending:
             member.shipped = True
-        await self._note(cursor=target, multipart=False)
+        self._cursor = target
+        await self._note(multipart=False)
         self._grown(
             Grown(
                 self.key,
@@ -391,12 +396,10 @@ class Hour:
             )
         return Slice(path, 0, length)
 
-    async def _note(self, *, cursor: Cursor | None = None, multipart: bool | None = None) -> None:
+    async def _note(self, *, multipart: bool | None = None) -> None:
         known = self._ledger or HourLedger()
         shipped = tuple(member.file.member.id for member in self._members if member.shipped)
-        if cursor is None:
-            cursor = known.cursor
-        ledger = HourLedger(cursor, shipped, known.multipart if multipart is None else multipart)
+        ledger = HourLedger(self._cursor, shipped, known.multipart if multipart is None else multipart)
         if ledger == self._ledger:
             return
         await self._offload(lambda: self._files.write_ledger(ledger))

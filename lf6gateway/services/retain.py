@@ -108,6 +108,12 @@ class RetainService(Service):
     def _look(self) -> Deferred[None]:
         return self._offload(lambda: self._fs.room(self._path)).addCallback(self._space.note_room)
 
+    def clean(self) -> None:
+        """Remove what a trial that was cut short left behind. Blocks."""
+        path = os.path.join(self._path, TRIAL)
+        if self._fs.exists(path):
+            self._fs.unlink(path)
+
     async def _try(self) -> None:
         if self._space.failing:
             path = os.path.join(self._path, TRIAL)
