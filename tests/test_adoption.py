@@ -32,6 +32,7 @@ class MortalFileSystem(OsFileSystem):
     """The real file system; the process dies at one of its effects."""
 
     def __init__(self, lives: int | None = None) -> None:
+        super().__init__()
         self.effects = 0
         self._lives = lives
 

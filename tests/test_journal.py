@@ -51,6 +51,7 @@ class WatchedFileSystem(OsFileSystem):
     """The real file system, with a record of every effect."""
 
     def __init__(self) -> None:
+        super().__init__()
         self.effects: list[tuple[str, str]] = []
         self.fail: dict[str, OSError] = {}
         self.tear: int | None = None
@@ -124,8 +125,10 @@ def test_an_entry_is_acknowledged_after_its_bytes_and_its_name_are_durable(tmp_p
     desk.journal.append(entry(1)).addCallback(lambda _: seen.append(list(desk.fs.effects)))
     name = f"00000001-{1:032x}.seg"
     slot = Slot.at(NOON).name
+    above = [("sync_dir", parent.name) for parent in reversed(tmp_path.parents)]
     assert seen == [
         [
+            *above,
             ("sync_dir", tmp_path.name),
             ("sync_dir", "spool"),
             ("sync_dir", "usage"),

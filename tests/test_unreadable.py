@@ -35,6 +35,7 @@ class BadSectors(OsFileSystem):
     """A disk that cannot read some bytes of files of one ending."""
 
     def __init__(self, ending: str, bad: range) -> None:
+        super().__init__()
         self.ending = ending
         self.bad = bad
 

@@ -4,10 +4,11 @@ effects, and the trial of a disk that failed."""
 from __future__ import annotations
 
 import os
+from collections.abc import Iterator
 
 from lf6gateway.disk.filesystem import FileSystem
 
-_LARGEST = 1 << 24
+_PIECE = 1 << 20
 _TRIAL = 64 * 1024
 
 
@@ -23,9 +24,12 @@ def replace_file(fs: FileSystem, path: str, data: bytes) -> None:
     try:
         handle.write([data])
         handle.sync()
-    finally:
         handle.close()
-    fs.rename(temporary, path)
+        fs.rename(temporary, path)
+    except OSError:
+        handle.close()
+        fs.unlink(temporary)
+        raise
     fs.sync_dir(os.path.dirname(path))
 
 
@@ -46,13 +50,24 @@ def try_write(fs: FileSystem, path: str) -> None:
         fs.unlink(path)
 
 
-def read_small(fs: FileSystem, path: str) -> bytes:
-    """All bytes of a small file. Blocks.
+def read_pieces(fs: FileSystem, path: str) -> Iterator[bytes]:
+    """A file's bytes, some at a time. Blocks.
 
     :raises FileNotFoundError: there is none.
     """
     handle = fs.open(path)
     try:
-        return handle.read_at(0, _LARGEST)
+        at = 0
+        while piece := handle.read_at(at, _PIECE):
+            at += len(piece)
+            yield piece
     finally:
         handle.close()
+
+
+def read_small(fs: FileSystem, path: str) -> bytes:
+    """All bytes of a file that is known to be small. Blocks.
+
+    :raises FileNotFoundError: there is none.
+    """
+    return b"".join(read_pieces(fs, path))

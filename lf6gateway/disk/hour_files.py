@@ -31,9 +31,9 @@ class HourFiles:
 
     def read(
         self, paths: Sequence[tuple[int, str]], with_ledger: bool, salvage: bool
-    ) -> tuple[HourLedger | None, list[MemberFile], bool]:
-        """The ledger, the members at some paths, and whether the ledger, or that there is none, can be relied on. What
-        is damaged goes to quarantine; so does, with ``salvage``, what the disk cannot read.
+    ) -> tuple[HourLedger | None, list[MemberFile], bool, int]:
+        """The ledger, the members at some paths, whether the ledger, or that there is none, can be relied on, and the
+        bytes of members that went to quarantine: what is damaged, and with ``salvage`` what the disk cannot read.
 
         :raises OSError: the disk failed; nothing of what was to be read is forgotten.
         """
@@ -50,14 +50,15 @@ class HourFiles:
                 certain = False
                 self._quarantine.take(path, self._stream.value, str(error))
         files = []
+        freed = 0
         for _, member_path in paths:
             try:
                 files.append(read_member_file(self._fs, member_path))
             except FileNotFoundError:
                 _log.warn("{path} was gone already", path=member_path)  # set aside at an attempt that failed later
             except (Damaged, OSError) as error:
-                self._set_aside(member_path, error, salvage)
-        return ledger, files, certain
+                freed += self._set_aside(member_path, error, salvage)
+        return ledger, files, certain, freed
 
     def check(self, files: Sequence[MemberFile], salvage: bool) -> list[MemberFile]:
         """Read members whole; those that are damaged, or (with ``salvage``) cannot be read, are in quarantine now.
@@ -76,10 +77,10 @@ class HourFiles:
                 bad.append(file)
         return bad
 
-    def _set_aside(self, path: str, error: Damaged | OSError, salvage: bool) -> None:
+    def _set_aside(self, path: str, error: Damaged | OSError, salvage: bool) -> int:
         if isinstance(error, OSError) and not _given_up(error, salvage):
             raise error
-        self._quarantine.take(path, self._stream.value, error.why if isinstance(error, Damaged) else str(error))
+        return self._quarantine.take(path, self._stream.value, error.why if isinstance(error, Damaged) else str(error))
 
     def write_ledger(self, ledger: HourLedger) -> None:
         """Note durably how far the hour is."""

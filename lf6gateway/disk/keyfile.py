@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 
 from twisted.logger import Logger
 
-from lf6gateway.disk.durable import read_small, replace_file
-from lf6gateway.disk.filesystem import FileSystem
+from lf6gateway.disk.durable import read_pieces, replace_file
+from lf6gateway.disk.filesystem import FileSystem, Handle
 from lf6gateway.disk.folders import parse_name
 from lf6gateway.disk.segment import next_header
 from lf6gateway.values import frame
@@ -19,6 +19,7 @@ from lf6gateway.values.slot import HOUR_NS, Slot
 from lf6gateway.values.stream import RECORD_STREAMS, Stream
 
 _log = Logger()
+_PIECE = 1 << 20
 
 
 def write_keys(fs: FileSystem, path: str, uses: Sequence[KeyUse]) -> None:
@@ -27,32 +28,61 @@ def write_keys(fs: FileSystem, path: str, uses: Sequence[KeyUse]) -> None:
     replace_file(fs, path, "\n".join(lines).encode("ascii") + b"\n")
 
 
-def recent_keys(fs: FileSystem, root: str, now_ns: int) -> Iterator[KeyUse]:
-    """The keys used within the last hour, from wherever they lie under ``cache_dir/spool``. Blocks; one file at a
-    time."""
+def recent_keys(fs: FileSystem, root: str, now_ns: int, doubted: set[str] | None = None) -> Iterator[KeyUse]:
+    """The keys used within the last hour, or later by a clock that was ahead, from wherever they lie under
+    ``cache_dir/spool``. Blocks; one file at a time. A file that cannot be read is reported, and the others count.
+
+    A repetition is acknowledged by them, so what they are read from is made durable first: the process that wrote it
+    may have been killed before it had done so.
+
+    :param doubted: segments that an earlier attempt failed to sync; added to.
+    :raises OSError: a folder could not be made durable; try again.
+    """
+    doubted = set() if doubted is None else doubted
     for stream in RECORD_STREAMS:
-        for slot in (Slot.at(now_ns - HOUR_NS), Slot.at(now_ns), Slot(Slot.at(now_ns).number + 1)):
-            folder = os.path.join(root, stream.value, slot.name)
+        for folder in _hours(fs, os.path.join(root, stream.value), now_ns - HOUR_NS):
+            fs.sync_dir(folder)
             for entry in list(fs.scan(folder)):
                 parsed = parse_name(entry.name)
                 if parsed is None or parsed[2] not in ("keys", "seg"):
                     continue
                 path = os.path.join(folder, entry.name)
                 try:
-                    yield from (_from_keys if parsed[2] == "keys" else _from_segment)(fs, path, stream)
+                    yield from (
+                        _from_keys(fs, path, stream)
+                        if parsed[2] == "keys"
+                        else _from_segment(fs, path, stream, doubted)
+                    )
                 except FileNotFoundError:
                     # Sealed in this moment: its keys are in the file that the seal wrote before.
                     keys = path.removesuffix(".seg") + ".keys"
                     if fs.exists(keys):
                         yield from _from_keys(fs, keys, stream)
+                except OSError as error:
+                    _log.error(
+                        "{path}: its idempotency keys cannot be read, their repetitions would be stored again: {error}",
+                        path=path,
+                        error=str(error),
+                    )
+
+
+def _hours(fs: FileSystem, top: str, since_ns: int) -> Iterator[str]:
+    """The folders of the hours that were not over at a moment."""
+    for entry in list(fs.scan(top)):
+        try:
+            slot = Slot.parse(entry.name)
+        except ValueError:
+            continue  # a start has told of it
+        if entry.is_dir and slot.end_ns > since_ns:
+            yield os.path.join(top, entry.name)
 
 
 def _from_keys(fs: FileSystem, path: str, stream: Stream) -> Iterator[KeyUse]:
-    for number, line in enumerate(read_small(fs, path).splitlines(), 1):
+    for number, line in enumerate(_lines(read_pieces(fs, path)), 1):
         try:
             received_ns, user, key = json.loads(line)
             yield KeyUse(int(received_ns), stream, str(user), str(key))
-        except (ValueError, TypeError) as error:
+        except (ValueError, TypeError, OverflowError, RecursionError) as error:
             _log.error(
                 "{path}, line {number}: an idempotency key cannot be read, its repetition would be stored again: "
                 "{error}",
@@ -62,11 +92,40 @@ def _from_keys(fs: FileSystem, path: str, stream: Stream) -> Iterator[KeyUse]:
             )
 
 
-def _from_segment(fs: FileSystem, path: str, stream: Stream) -> Iterator[KeyUse]:
+def _lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    rest = b""
+    for piece in pieces:
+        *whole, rest = (rest + piece).split(b"\n")
+        yield from whole
+    if rest:
+        yield rest
+
+
+def _made_durable(fs: FileSystem, path: str, handle: Handle, doubted: set[str]) -> None:
+    """Sync a segment. After a sync that failed the next one may succeed though the pages are lost, so every byte is
+    written again where it stands."""
+    if path not in doubted:
+        try:
+            handle.sync()
+            return
+        except OSError:
+            doubted.add(path)
+    again = fs.open(path, writable=True)
+    try:
+        for start in range(0, again.size(), _PIECE):
+            again.patch(start, again.read_at(start, _PIECE))
+        again.sync()
+        doubted.discard(path)
+    finally:
+        again.close()
+
+
+def _from_segment(fs: FileSystem, path: str, stream: Stream, doubted: set[str]) -> Iterator[KeyUse]:
     """The keys in a segment. A header can be on disk without its records, if the power went before they were synced;
     nothing of that was acknowledged, so such a key does not count."""
     handle = fs.open(path)
     try:
+        _made_durable(fs, path, handle, doubted)
         at = len(frame.FILE_HEADER)
         while True:
             data = handle.read_at(at, frame.HEADER_BYTES)

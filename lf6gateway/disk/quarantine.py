@@ -30,9 +30,9 @@ class Quarantine:
         self.taken = 0
         self.taken_bytes = 0
 
-    def take(self, path: str, stream: str, why: str) -> str:
-        """Move a whole file here; returns its new path. The note goes to disk first, so that no file lies here without
-        one."""
+    def take(self, path: str, stream: str, why: str) -> int:
+        """Move a whole file here; returns its size in bytes. The note goes to disk first, so that no file lies here
+        without one."""
         folder = self._folder(stream)
         target = self._unique(folder, os.path.basename(path))
         handle = self._fs.open(path)
@@ -45,7 +45,7 @@ class Quarantine:
         self._fs.sync_dir(folder)
         self._fs.sync_dir(os.path.dirname(path))
         self._count(target, size, why)
-        return target
+        return size
 
     def keep(self, path: str, stream: str, why: str) -> None:
         """Give a file that is still needed where it is a second name here, as it cannot be copied whole."""

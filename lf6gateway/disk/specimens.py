@@ -103,30 +103,41 @@ def finish(fs: FileSystem, path: str, has_key: bool) -> None:
     try:
         _, offset = read_head(handle, path)
         fs.rename(path, path.removesuffix(".spec") + ".key")
+        fs.sync_dir(os.path.dirname(path))  # else it could come back as a specimen without a body
         handle.truncate(offset)
     finally:
         handle.close()
 
 
 def specimen_keys(fs: FileSystem, root: str, now_ns: int) -> Iterator[KeyUse]:
-    """The idempotency keys of specimens of the last hour. Blocks; reads headers only."""
+    """The idempotency keys of specimens of the last hour. Blocks; reads headers only.
+
+    Their names are made durable first, for the process that gave them may have been killed before it had done so."""
+    top = os.path.join(root, Stream.SPECIMEN.value)
+    for hour in list(fs.scan(top)):
+        if hour.is_dir and hour.name >= Slot.at(now_ns - HOUR_NS).name:
+            fs.sync_dir(os.path.join(top, hour.name))
     for ending in ("spec", "key"):
         for path, _, received_ns in _entries(fs, root, ending):
             if received_ns < now_ns - HOUR_NS:
                 continue
             try:
-                handle = fs.open(path)
+                head = _head_of(fs, path)
             except FileNotFoundError:
                 continue  # shipped in this moment; had it a key, it is found as such
-            try:
-                head, _ = read_head(handle, path)
-            except Damaged as damage:
-                _log.warn("its key is not known: {damage}", damage=str(damage))
+            except (Damaged, OSError) as trouble:
+                _log.warn("its idempotency key is not known: {trouble}", trouble=str(trouble))
                 continue
-            finally:
-                handle.close()
             if head.key is not None:
                 yield KeyUse(head.received_ns, Stream.SPECIMEN, head.user, head.key)
+
+
+def _head_of(fs: FileSystem, path: str) -> Head:
+    handle = fs.open(path)
+    try:
+        return read_head(handle, path)[0]
+    finally:
+        handle.close()
 
 
 def drop_old_keys(fs: FileSystem, root: str, now_ns: int) -> int:

@@ -6,8 +6,10 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterator
+from functools import partial
 from typing import Final
 
+from twisted.internet import task
 from twisted.logger import Logger
 
 from lf6gateway.disk import keyfile, specimens
@@ -21,7 +23,7 @@ from lf6gateway.disk.specimen_file import Specimen, read_specimen, verify
 from lf6gateway.services.breaker import Breaker
 from lf6gateway.services.receive import Receiver
 from lf6gateway.services.retain import RetainService
-from lf6gateway.services.sealing import SealService
+from lf6gateway.services.sealing import RETRY, SealService
 from lf6gateway.services.send_specimen import Names
 from lf6gateway.services.ship_hours import HourShipper
 from lf6gateway.services.ship_specimens import SpecimenShipper
@@ -29,7 +31,7 @@ from lf6gateway.services.specimen_backlog import SpecimenFiles
 from lf6gateway.services.surroundings import Surroundings, Workers
 from lf6gateway.values.idempotency import KeyIndex, KeyUse, digest_of
 from lf6gateway.values.object_key import record_key
-from lf6gateway.values.retry import RetryPolicy
+from lf6gateway.values.retry import RetryPolicy, full_jitter
 from lf6gateway.values.settings import Settings
 from lf6gateway.values.slot import Slot
 from lf6gateway.values.specimen_key import content_type_of, specimen_key, specimen_metadata
@@ -129,15 +131,35 @@ class Assembly:
         self.hour_shippers[stream].found(hours)
 
     async def load_keys(self) -> None:
-        """Take the idempotency keys of the last hour from disk, a thousand or two at a time."""
+        """Take the idempotency keys of the last hour from disk, a thousand or two at a time; again from the start
+        where the disk fails, for requests with a key wait until they are known."""
+        failures = 0
+        doubted: set[str] = set()
+        while True:
+            try:
+                await self._load_keys(doubted)
+            except OSError as error:
+                failures += 1
+                seconds = full_jitter(failures, RETRY, self._chance)
+                _log.error(
+                    "the idempotency keys of the last hour could not be read; requests with a key wait, the next "
+                    "attempt is in {seconds:.1f} s: {error}",
+                    seconds=seconds,
+                    error=str(error),
+                )
+                await task.deferLater(self._reactor, seconds)
+            else:
+                break
+        self.receiver.keys_loaded()
+
+    async def _load_keys(self, doubted: set[str]) -> None:
         now = self._now_ns()
         uses: Iterator[KeyUse] = itertools.chain(
-            keyfile.recent_keys(self._fs, self.root, now), specimens.specimen_keys(self._fs, self.root, now)
+            keyfile.recent_keys(self._fs, self.root, now, doubted), specimens.specimen_keys(self._fs, self.root, now)
         )
         while batch := await self.retain_threads(lambda: list(itertools.islice(uses, _KEYS_AT_ONCE))):
             for use in batch:
                 self.keys.remember(digest_of(use.stream, use.user, use.key), use.received_ns)
-        self.receiver.keys_loaded()
 
     def _records(self, stream: Stream) -> None:
         settings = self.settings
@@ -205,7 +227,7 @@ class Assembly:
             files=SpecimenFiles(
                 waiting=lambda: specimens.waiting_specimens(self._fs, self.root),
                 read=self._read,
-                finish=self._finish,
+                finish=partial(specimens.finish, self._fs),
             ),
             names=Names(
                 key=lambda one, attempt: specimen_key(prefix, one.user, one.head.uri, one.head.received_ns, attempt),
@@ -219,6 +241,7 @@ class Assembly:
             clock=self._reactor,
             now_ns=self._now_ns,
             breaker=self.breakers[Stream.SPECIMEN],
+            space=self.space,
             retry=self._retry,
             at_once=self.settings.upload.specimens_at_once,
             random=self._chance,
@@ -229,17 +252,6 @@ class Assembly:
         specimen = read_specimen(self._fs, path)
         verify(self._fs, specimen)
         return specimen
-
-    def _finish(self, path: str, has_key: bool) -> int:
-        """Remove a shipped specimen; the bytes that sets free. Blocks."""
-        handle = self._fs.open(path)
-        try:
-            size = handle.size()
-        finally:
-            handle.close()
-        specimens.finish(self._fs, path, has_key)
-        self.space.remove(size)
-        return size
 
     def reconfigure(self, settings: Settings) -> None:
         """Take over the values that can change while all runs."""

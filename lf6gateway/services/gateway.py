@@ -256,7 +256,7 @@ class GatewayService(Service):
         await _every([journal.close() for journal in parts.journals.values()])
         await _every([service.seal_now() for service in parts.seals.values()])
         drains: list[Deferred[Any]] = [Deferred.fromCoroutine(one.drain()) for one in parts.hour_shippers.values()]
-        drains.append(parts.specimen_shipper.drain())
+        drains.append(Deferred.fromCoroutine(_drain_specimens(parts)))
         await _every(drains)
 
     async def _until(self, seconds: float, work: Deferred[T]) -> T | None:
@@ -285,6 +285,11 @@ class GatewayService(Service):
             )
         else:
             _log.info("stopped after {seconds:.1f} s; the spool holds {size} bytes", seconds=seconds, size=size)
+
+
+async def _drain_specimens(parts: Assembly) -> None:
+    await parts.receiver.settled()
+    await parts.specimen_shipper.drain()
 
 
 async def _every(work: Sequence[Deferred[Any]]) -> None:

@@ -229,7 +229,8 @@ class Hour:
             return
         paths = self._found
         first = not self._loaded
-        ledger, files, certain = await self._offload(lambda: self._files.read(paths, first, self._salvaging))
+        ledger, files, certain, freed = await self._offload(lambda: self._files.read(paths, first, self._salvaging))
+        self._space.remove(freed, drained=False)
         self._found = []
         if first:
             self._ledger, self._certain, self._loaded = ledger, certain, True

@@ -119,6 +119,8 @@ class Receiver:
         self._keys_loaded = False
         self._waiting_for_keys: list[Deferred[None]] = []
         self._flights: dict[bytes, list[Deferred[None]]] = {}
+        self._receptions = 0
+        self._settled: list[Deferred[None]] = []
 
     def open(self) -> None:
         """Take data from now on."""
@@ -188,10 +190,29 @@ class Receiver:
     ) -> SpecimenReception:
         """Begin to keep a specimen. The caller ends it, by ``commit`` or ``abort``."""
         received_ns = self._moment()
+        self._receptions += 1
         writer = self._specimens.begin(
             received_ns=received_ns, user=user, uri=uri, content_type=content_type, key=key, request_id=request_id
         )
         return SpecimenReception(self, writer, received_ns, user, key)
+
+    def settled(self) -> Deferred[None]:
+        """Fires when every specimen that was begun is committed or forgotten."""
+        settled: Deferred[None] = Deferred()
+        self._settled.append(settled)
+        self._tell_settled()
+        return settled
+
+    def _ended(self) -> None:
+        self._receptions -= 1
+        self._tell_settled()
+
+    def _tell_settled(self) -> None:
+        if not self._receptions:
+            settled, self._settled = self._settled, []
+            for one in settled:
+                if not one.called:
+                    one.callback(None)
 
     def _check_room(self, incoming: int) -> None:
         refusal = self._space.refusal(incoming)
@@ -251,6 +272,7 @@ class SpecimenReception:
         self._user = user
         self._key = key
         self._unlooked = 0
+        self._ended = False
 
     @property
     def waiting(self) -> int:
@@ -278,6 +300,12 @@ class SpecimenReception:
         :raises SpoolUnavailable: nothing of it was kept.
         """
         try:
+            await self._commit()
+        finally:
+            self._end()
+
+    async def _commit(self) -> None:
+        try:
             if self._key is None:
                 await self._writer.commit()
                 return
@@ -290,7 +318,13 @@ class SpecimenReception:
 
     def abort(self) -> Deferred[None]:
         """Forget it; fires when nothing of it is left."""
+        self._end()
         return self._writer.abort()
+
+    def _end(self) -> None:
+        if not self._ended:
+            self._ended = True
+            self._receiver._ended()
 
     async def _keep(self) -> int:
         await self._writer.commit()

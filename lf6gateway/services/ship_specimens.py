@@ -292,7 +292,7 @@ class SpecimenShipper(Service):
 
     async def _set_aside(self, item: Item, why: str) -> None:
         try:
-            await self._offload(lambda: self._quarantine.take(item.path, Stream.SPECIMEN.value, why))
+            size = await self._offload(lambda: self._quarantine.take(item.path, Stream.SPECIMEN.value, why))
         except FileNotFoundError:
             self._turns.ended(item)
         except OSError as error:
@@ -300,6 +300,8 @@ class SpecimenShipper(Service):
         else:
             self._turns.ended(item)
             self.set_aside += 1
+            if self._space is not None:
+                self._space.remove(size, drained=False)
 
     async def _send(self, item: Item, specimen: Specimen) -> Sent | None:
         """Try until it is stored; ``None``: it is put off, by a fault of its own."""

@@ -12,9 +12,10 @@ from urllib.parse import quote
 from lf6gateway.values.object_key import LONGEST_KEY
 
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]")
-_TYPE: Final = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}(\s*;[\x20-\x7e]{0,200})?")
-_URI_ROOM: Final = 1400
-"""Bytes of S3's 2 KB of metadata that the uri may take; user, id and digest take the rest."""
+_TYPE: Final = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}([ \t]*;[\x20-\x7e]{0,200})?")
+_ROOM: Final = 2048 - 8 * len("x-amz-meta-")
+"""Bytes of metadata, names and values. S3 counts 2 KB without the prefix of each name, MinIO with it."""
+_USER_ROOM: Final = 512
 _PLAIN: Final = "".join(chr(code) for code in range(0x21, 0x7F) if chr(code) != "%") + " "
 _LONGEST_EXT: Final = 32
 _TYPES: Final = mimetypes.MimeTypes(filenames=())
@@ -51,14 +52,18 @@ def specimen_key(prefix: str, user: str, uri: str, received_ns: int, attempt: in
 
 def specimen_metadata(*, uri: str, user: str, identity: str, sha256: str) -> dict[str, str]:
     """The metadata of a specimen's object: plain ASCII, whatever the uri and the user's name hold."""
-    escaped = _escape(uri)
-    metadata = {"specimen-id": identity, "sha256": sha256, "user": _escape(user)[:512]}
-    if len(escaped) > _URI_ROOM:
-        # Not within an escape.
-        escaped = re.sub(r"%[0-9A-F]?$", "", escaped[:_URI_ROOM])
-        metadata["uri-cut"] = "true"
-    metadata["uri"] = escaped
+    metadata = {"specimen-id": identity, "sha256": sha256}
+    _add(metadata, "user", _escape(user), _USER_ROOM)
+    taken = sum(len(name) + len(value) for name, value in metadata.items())
+    _add(metadata, "uri", _escape(uri), _ROOM - taken - len("uri" + "uri-cut" + "true"))
     return metadata
+
+
+def _add(metadata: dict[str, str], name: str, escaped: str, room: int) -> None:
+    if len(escaped) > room:
+        escaped = re.sub(r"%[0-9A-F]?$", "", escaped[:room])  # not within an escape
+        metadata[f"{name}-cut"] = "true"
+    metadata[name] = escaped
 
 
 def _escape(text: str) -> str:
