@@ -1,0 +1,573 @@
+"""Breaks the program on purpose, line by line of what it promises, and sees that a test fails each time.
+
+    python -m tests.campaigns.mutations                 all of them (some minutes)
+    python -m tests.campaigns.mutations fsync hour      those whose name holds one of the words
+
+Each mutation is a small edit in a copy of the tree; the tests named beside it are run there and must fail. A mutation
+that no test notices is a promise that nobody guards."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parents[2]
+DAEMON = "tests/blackbox/test_daemon.py"
+CONTRACT = "tests/blackbox/test_contract.py"
+RUNNING = "tests/blackbox/test_running.py"
+ENDPOINTS = "tests/test_http_endpoints.py"
+CHANNEL = "tests/test_http_channel.py"
+GROWTH = "tests/test_growth.py"
+JOURNAL = "tests/test_journal.py"
+SETTINGS = "tests/test_settings.py"
+KEYS = "tests/test_object_keys.py"
+SHIP = "tests/test_ship_specimens.py"
+
+
+@dataclass(frozen=True)
+class Mutation:
+    """An edit that breaks a promise; ``tests`` are pytest's arguments."""
+
+    promise: str
+    file: str
+    old: str
+    new: str
+    tests: str
+
+
+def _m(promise: str, file: str, old: str, new: str, tests: str) -> Mutation:
+    return Mutation(promise, "lf6gateway/" + file, old, new, tests)
+
+
+MUTATIONS = [
+    # Durability.
+    _m("no fsync of the journal", "disk/journal.py", "            present.handle.sync()\n", "", JOURNAL),
+    _m("no fsync of a new segment's folder", "disk/journal.py", "            self._fs.sync_dir(folder)\n", "", JOURNAL),
+    _m(
+        "no fsync of a specimen",
+        "disk/specimen_writer.py",
+        "            handle.sync()\n",
+        "",
+        "tests/test_specimen_file.py",
+    ),
+    _m(
+        "no fsync of a specimen's folder",
+        "disk/specimen_writer.py",
+        "            self._fs.sync_dir(os.path.dirname(self._path))\n",
+        "",
+        "tests/test_specimen_file.py",
+    ),
+    _m(
+        "answered before the flush",
+        "disk/journal.py",
+        "        work.addBoth(self._flushed, group, rotations, size)\n",
+        "        for _, early in group:\n            early.callback(None)\n"
+        "        work.addBoth(self._flushed, [], rotations, size)\n",
+        JOURNAL,
+    ),
+    _m(
+        "a segment is trusted again after an error",
+        "disk/journal.py",
+        "            self._give_up(closed)\n",
+        "",
+        JOURNAL,
+    ),
+    _m("a half-written tail is not cut", "disk/segment.py", "min(segment.size, size)", "size", JOURNAL),
+    _m(
+        "a member's folder is not synced before its segment goes",
+        "disk/seal.py",
+        "        fs.sync_dir(folder)\n    else:",
+        "    else:",
+        "tests/test_seal.py tests/simulation",
+    ),
+    _m(
+        "the segment goes before its member",
+        "disk/seal.py",
+        "    if member.records:\n        if keys:",
+        "    fs.unlink(segment.path)\n    if member.records:\n        if keys:",
+        "tests/test_seal.py tests/simulation",
+    ),
+    _m(
+        "recovery skips the last segment",
+        "disk/folders.py",
+        "    hour.segments.sort(key=lambda segment: segment.ordinal)\n",
+        "    hour.segments.sort(key=lambda segment: segment.ordinal)\n    del hour.segments[-1:]\n",
+        DAEMON + " -k kill_nine",
+    ),
+    _m(
+        "a quarantined file is deleted",
+        "disk/quarantine.py",
+        "        self._fs.rename(path, target)\n",
+        "        self._fs.unlink(path)\n",
+        "tests/test_unreadable.py tests/test_seal.py",
+    ),
+    _m(
+        "damage ends the segment",
+        "disk/segment.py",
+        '            yield Bad(at, header.length, "the records do not fit their checksum")\n            at += header.length\n            continue\n',
+        '            yield Bad(at, end - at, "the records do not fit their checksum")\n            return\n',
+        RUNNING + " -k damaged",
+    ),
+    _m(
+        "a member is not compared with its digest",
+        "disk/folders.py",
+        "    if digest_of(file.member, digest) != file.member.digest:",
+        "    if not file:",
+        "tests/test_unreadable.py",
+    ),
+    # Exactness.
+    _m(
+        "If-None-Match left out",
+        "stores/s3.py",
+        '        return {"If-None-Match": "*"}\n',
+        "        return {}\n",
+        "tests/test_store_conformance.py tests/test_s3_http.py",
+    ),
+    _m(
+        "If-Match left out",
+        "stores/s3.py",
+        'return {"If-Match": condition.etag} if isinstance(condition, Unchanged) else {}',
+        "return {}",
+        "tests/test_store_conformance.py tests/test_s3_http.py",
+    ),
+    _m(
+        "no condition on the first write",
+        "services/hour.py",
+        "condition=Absent()",
+        "condition=None",
+        GROWTH + " tests/simulation",
+    ),
+    _m(
+        "no condition on a later write",
+        "services/hour.py",
+        "condition=Unchanged(present.etag)",
+        "condition=None",
+        GROWTH + " tests/simulation",
+    ),
+    _m(
+        "retried without looking at the cursor",
+        "services/hour.py",
+        "            if number is not None:\n                for member in pending[:number]:\n                    member.shipped = True\n",
+        "            if number is not None:\n",
+        GROWTH,
+    ),
+    _m(
+        "the chain of digests is not compared",
+        "values/growth.py",
+        "        if cursor == remote:\n            return number\n",
+        "        if cursor.count == remote.count:\n            return number\n",
+        GROWTH,
+    ),
+    _m(
+        "what another writer wrote is dropped",
+        "services/hour.py",
+        "            whole = Body((base, *tail.slices))\n",
+        "            whole = tail\n",
+        GROWTH,
+    ),
+    _m(
+        "another writer's cursor is dropped",
+        "services/hour.py",
+        "metadata = format_cursors(cursors, self._spool, target)",
+        "metadata = format_cursors(NO_CURSORS, self._spool, target)",
+        GROWTH,
+    ),
+    _m("metadata that left writers out do not say so", "values/growth.py", "        complete = False\n", "", GROWTH),
+    _m(
+        "a write is begun without noting it",
+        "services/hour.py",
+        "        await self._note(cursor=own, multipart=True)\n",
+        "",
+        GROWTH + " tests/simulation",
+    ),
+    _m(
+        "members go before the object is seen to hold them",
+        "services/hour.py",
+        "            present = await self._store.head(self.key)\n            await self._compare(present)\n            if self._pending():\n                return False\n",
+        "",
+        GROWTH + " tests/simulation",
+    ),
+    _m(
+        "the hour of upload in the key",
+        "disk/journal.py",
+        "                slot = Slot.at(entries[start].received_ns)\n",
+        "                import time\n                slot = Slot.at(time.time_ns())\n",
+        "tests/test_hours_turn.py",
+    ),
+    _m(
+        "one segment for two hours",
+        "disk/journal.py",
+        "entries[end].received_ns // HOUR_NS == slot.number",
+        "True",
+        "tests/test_hours_turn.py",
+    ),
+    _m(
+        "a moment can come twice",
+        "services/receive.py",
+        "max(self._now_ns(), self._last_ns + 1)",
+        "self._now_ns()",
+        "tests/test_receive.py",
+    ),
+    _m("a specimen's object is overwritten", "services/send_specimen.py", "condition=Absent()", "condition=None", SHIP),
+    _m(
+        "a specimen's retry does not look for its own",
+        "services/send_specimen.py",
+        'present.metadata.get("specimen-id") == specimen.head.id',
+        "False",
+        SHIP,
+    ),
+    _m(
+        "a specimen goes from disk before it is stored",
+        "services/ship_specimens.py",
+        "        sent = await self._send(item, specimen)\n",
+        "        await self._offload(lambda: self._files.finish(item.path, False))\n        sent = await self._send(item, specimen)\n",
+        SHIP,
+    ),
+    _m(
+        "an error in a body of status 200 is a success",
+        "stores/http.py",
+        'if response.code < 300 and not (method == "POST" and b"<Error>" in content[:LONGEST]):',
+        "if response.code < 300:",
+        "tests/test_s3_http.py",
+    ),
+    _m(
+        "no deadline",
+        "stores/http.py",
+        "    call = clock.callLater(seconds, give_up)\n",
+        "    call = clock.callLater(1e9, give_up)\n",
+        "tests/test_s3_http.py " + DAEMON + " -k hangs",
+    ),
+    # Idempotency keys.
+    _m(
+        "a repeated key is stored twice",
+        "services/receive.py",
+        "            if self._keys.seen(digest, self._now_ns()):\n                return False\n",
+        "",
+        ENDPOINTS + " -k repeated",
+    ),
+    _m(
+        "keys are not read at a start",
+        "services/assembly.py",
+        "                self.keys.remember(digest_of(use.stream, use.user, use.key), use.received_ns)\n",
+        "                pass\n",
+        DAEMON + " -k idempotency",
+    ),
+    _m(
+        "keys do not go to disk with the record",
+        "services/receive.py",
+        "Entry(self._moment(), user, lines, count, key, request_id)",
+        "Entry(self._moment(), user, lines, count, None, request_id)",
+        "tests/test_receive.py",
+    ),
+    # HTTP.
+    _m(
+        "nobody may send",
+        "edges/identify.py",
+        "    if not token:\n        raise Refused(no_user())\n",
+        '    token = token or b"anybody"\n',
+        DAEMON + " -k wrong " + ENDPOINTS,
+    ),
+    _m("User-Token is not taken", "edges/identify.py", '(b"user_token", b"user-token")', '(b"user_token",)', ENDPOINTS),
+    _m(
+        "Authorization is not taken",
+        "edges/identify.py",
+        '    for value in fields(b"authorization"):',
+        "    for value in ():",
+        ENDPOINTS,
+    ),
+    _m(
+        "a user is named ..",
+        "values/username.py",
+        '    if name in (".", ".."):',
+        "    if False:",
+        "tests/test_username.py",
+    ),
+    _m(
+        "a user's name holds a slash",
+        "values/username.py",
+        'if character in "/\\\\":',
+        "if False:",
+        "tests/test_username.py " + DAEMON + " -k wrong",
+    ),
+    _m(
+        "no bound after decoding",
+        "edges/body.py",
+        "            if total > most:\n                raise TooMuch\n",
+        "",
+        ENDPOINTS + " -k bomb",
+    ),
+    _m(
+        "no bound on a report",
+        "edges/endpoints.py",
+        "        if head.length > most:\n            raise Refused(problems.too_large(most))\n",
+        "        pass\n",
+        CHANNEL + " " + ENDPOINTS,
+    ),
+    _m(
+        "a batch is taken in part",
+        "values/json_record.py",
+        "                raise JsonProblem(position, _column(before), fault.why)\n",
+        "                continue\n",
+        ENDPOINTS + " tests/test_json_record.py",
+    ),
+    _m(
+        "line breaks stay in a record",
+        "values/json_record.py",
+        "        return record.translate(_TO_ONE_LINE)  # a",
+        "        return record  # a",
+        "tests/test_json_record.py",
+    ),
+    _m(
+        "broken UTF-8 is taken",
+        "values/json_record.py",
+        '            return Fault(error.start, "these bytes are not UTF-8")\n',
+        "            return None\n",
+        "tests/test_json_record.py",
+    ),
+    _m(
+        "problems have no request id",
+        "values/problem.py",
+        '"request_id"',
+        '"id"',
+        ENDPOINTS + " " + DAEMON + " -k wrong",
+    ),
+    _m("405 without Allow", "edges/problems.py", '        headers=((b"Allow", methods),),\n', "", ENDPOINTS),
+    _m("503 without Retry-After", "edges/message.py", "Retry-After", "X-Retry", ENDPOINTS),
+    _m("health is not healthy", "edges/endpoints.py", '{"status":"healthy"}', '{"status":"ok"}', ENDPOINTS),
+    _m(
+        "ready while draining",
+        "edges/endpoints.py",
+        "        _check_ready(self._door.receiver.refusal())\n        return _READY\n",
+        "        return _READY\n",
+        ENDPOINTS,
+    ),
+    # Names.
+    _m(
+        "dots in the hostname",
+        "values/object_key.py",
+        '[^A-Za-z0-9_-]"',
+        '[^A-Za-z0-9._-]"',
+        "tests/test_hours_turn.py " + KEYS,
+    ),
+    _m(
+        "the query is taken into the name",
+        "values/specimen_key.py",
+        'uri.split("#", 1)[0].split("?", 1)[0]',
+        "uri",
+        KEYS,
+    ),
+    _m(
+        "odd characters in the name",
+        "values/specimen_key.py",
+        '_UNSAFE.sub("_", path.rpartition("/")[2])',
+        'path.rpartition("/")[2]',
+        KEYS,
+    ),
+    _m("keys longer than 1,024 bytes", "values/specimen_key.py", "stem[: max(1, room)]", "stem", KEYS),
+    _m(
+        "metadata beyond 2 KB",
+        "values/specimen_key.py",
+        "escaped[:_URI_ROOM]",
+        "escaped",
+        KEYS + " " + CONTRACT + " -k long_uri",
+    ),
+    _m(
+        "the sender's Content-Type is lost",
+        "values/specimen_key.py",
+        "        return sent.strip()\n",
+        '        return "application/octet-stream"\n',
+        CONTRACT + " -k content_type",
+    ),
+    _m(
+        "a specimen is shipped as another user's",
+        "services/assembly.py",
+        "specimen_key(prefix, one.user, one.head.uri, one.head.received_ns, attempt)",
+        'specimen_key(prefix, "unknown", one.head.uri, one.head.received_ns, attempt)',
+        CONTRACT + " -k keep_their_users",
+    ),
+    # Configuration.
+    _m(
+        "no suggestion for an unknown key",
+        "values/settings_source.py",
+        "    return best\n",
+        "    return None\n",
+        SETTINGS,
+    ),
+    _m(
+        "usage and error may collide",
+        "values/settings_rules.py",
+        "    if (s3.usage_bucket, s3.usage_prefix) == (s3.error_bucket, s3.error_prefix):",
+        "    if False:",
+        SETTINGS,
+    ),
+    _m(
+        "virtual-host style with an endpoint",
+        "stores/http.py",
+        "    if endpoint is not None:\n        return Bucket(name",
+        "    if False:\n        return Bucket(name",
+        "tests/test_store_conformance.py tests/test_s3_http.py",
+    ),
+    _m(
+        "a wrong configuration is only a warning at a reload",
+        "edges/tap.py",
+        '            _log.error("the configuration is not taken over, the running one is kept")\n',
+        "            self._stop()\n",
+        DAEMON + " -k read_again",
+    ),
+    _m(
+        "a bad configuration ends with status 0",
+        "edges/tap.py",
+        '            raise SystemExit("\\n".join(problems))\n',
+        '            print("\\n".join(problems), file=sys.stderr)\n            raise SystemExit(0)\n',
+        DAEMON + " -k every_mistake",
+    ),
+    # Limits and stopping.
+    _m(
+        "no limit of the spool",
+        "disk/space.py",
+        "        if over > 0:",
+        "        if False:",
+        RUNNING + " -k full_spool",
+    ),
+    _m("no floor of the disk", "disk/space.py", "        if short > 0:", "        if False:", "tests/test_space.py"),
+    _m(
+        "Retry-After does not follow the drain",
+        "disk/space.py",
+        "        return max(_SHORTEST, min(_LONGEST, round(size / rate + 0.5)))",
+        "        return 30",
+        "tests/test_space.py",
+    ),
+    _m(
+        "a disk that failed is not tried again",
+        "services/retain.py",
+        "            self._space.note_success()\n",
+        "",
+        "tests/test_unreadable.py",
+    ),
+    _m(
+        "a stop ships nothing",
+        "services/gateway.py",
+        "            self._draining = Deferred.fromCoroutine(self._drain(parts))\n",
+        "            self._draining = Deferred.fromCoroutine(parts.outlets.close())\n",
+        DAEMON + " -k everything",
+    ),
+    _m(
+        "a stop drops what is in flight",
+        "edges/listening.py",
+        "                await self._site.drain().addTimeout(deadline, self._reactor)\n",
+        "                pass\n",
+        CONTRACT + " -k in_flight",
+    ),
+    _m(
+        "a stop has no deadline",
+        "services/gateway.py",
+        "            await self._until(deadline, self._draining)\n",
+        "            await self._draining\n",
+        CONTRACT + " -k ends_at_its_deadline",
+    ),
+    _m(
+        "two processes share a cache",
+        "disk/lock.py",
+        "            if not _locked(descriptor):\n                raise",
+        "            if False:\n                raise",
+        "tests/test_lock.py",
+    ),
+    _m(
+        "what an operator must mend is not retried",
+        "services/ship_hours.py",
+        "            self._due.add(hour.slot)  # the breaker makes it wait, with all others\n",
+        "",
+        CONTRACT + " -k bucket_was_missing",
+    ),
+    _m(
+        "waiting specimens are not found at a start",
+        "services/ship_specimens.py",
+        "        self._backlog.walk_at(self._clock.seconds())\n        self._remind",
+        "        self._remind",
+        SHIP + " " + CONTRACT + " -k keep_their_users",
+    ),
+    _m(
+        "a loop ends of an error",
+        "services/heartbeat.py",
+        "        return work.addCallbacks(self._went_well, self._went_wrong)",
+        "        return work.addCallback(self._went_well)",
+        "tests/test_heartbeat.py",
+    ),
+    _m(
+        "the first start adopts nothing",
+        "services/gateway.py",
+        "            await self._adopt(probe, parts)\n",
+        "",
+        "tests/test_adoption.py",
+    ),
+    _m(
+        "secrets are shown",
+        "stores/signing.py",
+        "    secret: str = field(repr=False)",
+        "    secret: str",
+        "tests/test_signing.py",
+    ),
+]
+
+
+def tried(mutation: Mutation, tree: Path) -> str:
+    """What became of it: ``found``, ``NOT NOTICED``, or what kept it from being tried."""
+    target = tree / mutation.file
+    text = target.read_text()
+    if text.count(mutation.old) < 1:
+        return "STALE: the line is not there any more"
+    target.write_text(text.replace(mutation.old, mutation.new))
+    try:
+        command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *mutation.tests.split()]
+        env = {**os.environ, "PYTHONPATH": str(tree), "PYTHONDONTWRITEBYTECODE": "1"}
+        try:
+            run = subprocess.run(command, cwd=tree, env=env, capture_output=True, text=True, timeout=400, check=False)
+        except subprocess.TimeoutExpired:
+            return "found (the tests did not end)"
+        if run.returncode == 0:
+            return "NOT NOTICED"
+        if run.returncode != 1:
+            return f"BROKEN: pytest ended with {run.returncode}: {run.stdout[-300:]} {run.stderr[-300:]}"
+        failed = [line for line in run.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
+        return "found by " + (failed[0].split(" - ")[0].partition(" ")[2] if failed else "?")
+    finally:
+        target.write_text(text)
+
+
+def main() -> None:
+    words = sys.argv[1:]
+    chosen = [one for one in MUTATIONS if not words or any(word in one.promise for word in words)]
+    with tempfile.TemporaryDirectory(prefix="lf6gateway-mutations-") as folder:
+        trees = []
+        for number in range(os.cpu_count() or 1):
+            tree = Path(folder) / str(number)
+            ignored = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache", ".hypothesis")
+            shutil.copytree(HERE, tree, ignore=ignored)
+            trees.append(tree)
+
+        def attempt(mutation: Mutation) -> tuple[Mutation, str, float]:
+            tree = trees.pop()
+            begun = time.monotonic()
+            try:
+                return mutation, tried(mutation, tree), time.monotonic() - begun
+            finally:
+                trees.append(tree)
+
+        bad = 0
+        with ThreadPoolExecutor(len(trees)) as pool:
+            for mutation, outcome, seconds in pool.map(attempt, chosen):
+                bad += not outcome.startswith("found")
+                print(f"{mutation.promise:<60} {seconds:5.1f} s  {outcome}", flush=True)
+    print(f"{len(chosen)} mutations, {bad} not noticed or not tried")
+    sys.exit(1 if bad else 0)
+
+
+if __name__ == "__main__":
+    main()
