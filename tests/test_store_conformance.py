@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 import pytest_twisted
-from treq.client import HTTPClient
 from twisted.internet import reactor, threads
 from twisted.internet.defer import Deferred
 from twisted.web.client import Agent, HTTPConnectionPool
@@ -41,7 +40,7 @@ def off(work: Callable[[], Any], /) -> Deferred[Any]:
 
 def s3_store(port: int, pool: HTTPConnectionPool, bucket: str = "insights", timeout_s: float = 20.0) -> S3Store:
     http = S3Http(
-        client=HTTPClient(Agent(reactor, pool=pool)),
+        agent=Agent(reactor, pool=pool),
         bucket=bucket_at(bucket, "us-east-1", f"http://127.0.0.1:{port}"),
         credentials=CredentialSource(static=Keys("AK", "SK"), profile=None, offload=off, seconds=lambda: 0.0),
         offload=off,

@@ -7,7 +7,6 @@ import os
 from typing import Any
 
 from OpenSSL import crypto
-from treq.client import HTTPClient
 from twisted.internet.ssl import Certificate, trustRootFromCertificates
 from twisted.web.client import Agent, BrowserLikePolicyForHTTPS, HTTPConnectionPool, _HTTP11ClientFactory
 
@@ -63,7 +62,7 @@ class Outlets:
             assert name is not None
             if name not in made:
                 http = S3Http(
-                    client=HTTPClient(agent),
+                    agent=agent,
                     bucket=bucket_at(name, settings.aws.region, settings.aws.endpoint),
                     credentials=credentials,
                     offload=offload,

@@ -1,9 +1,8 @@
-"""One signed request to S3 and its answer, carried by treq. Owns deadlines, signatures and the reading of answers; must
-never know what a request is for."""
+"""One signed request to S3 and its answer, carried by treq. Owns deadlines, signatures, and that whatever goes wrong is
+told as a ``StoreError``; must never know what a request is for."""
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
@@ -21,36 +20,36 @@ from twisted.internet.error import (
 from twisted.internet.error import (
     ConnectionRefusedError as RefusedError,
 )
-from twisted.internet.interfaces import ITransport
-from twisted.internet.protocol import Protocol as BodyProtocol
-from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
-from twisted.web.client import PartialDownloadError, ResponseDone, ResponseFailed
-from twisted.web.http import PotentialDataLoss
+from twisted.web.client import PartialDownloadError, ResponseFailed
 from twisted.web.http_headers import Headers
+from twisted.web.iweb import IAgent
 
 from lf6gateway.disk.offload import Offload
+from lf6gateway.stores.answers import Answer, doubt, holds_error
 from lf6gateway.stores.credentials import CredentialSource
+from lf6gateway.stores.plain_agent import ENCODING, PlainAgent
 from lf6gateway.stores.producer import SliceProducer
+from lf6gateway.stores.reader import BodyReader
 from lf6gateway.stores.s3_errors import LONGEST, classify
-from lf6gateway.stores.signing import EMPTY_SHA256, encode_key, encode_query, sign
+from lf6gateway.stores.signing import EMPTY_SHA256, Keys, encode_key, encode_query, sign
 from lf6gateway.stores.store import Body
 from lf6gateway.values.failure import Kind, StoreError
 
 SLOWEST: Final = 128 * 1024
 """Bytes a second; the deadline of a request grows by what its body takes at this pace."""
-_AHEAD: Final = 1 << 20
+LONGEST_ANSWER: Final = 16 * 1024 * 1024
+"""Bytes of an answer that is not an object; a list of a thousand of the longest keys, escaped, has about half."""
 
 _NEVER_SENT = (RefusedError, DNSLookupError, NoRouteError, TCPTimedOutError, ConnectError)
 
 
-@frozen
-class Answer:
-    """A success: status, headers with lower-case names, and the body."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
+_PARTITIONS: Final[Mapping[str, str]] = {
+    "cn-": "amazonaws.com.cn",
+    "eusc-": "amazonaws.eu",
+    "us-iso-": "c2s.ic.gov",
+    "us-isob-": "sc2s.sgov.gov",
+}
 
 
 @frozen
@@ -70,7 +69,7 @@ def bucket_at(name: str, region: str, endpoint: str | None) -> Bucket:
     wildcard certificate covers. https://docs.aws.amazon.com/AmazonS3/latest/userguide/VirtualHosting.html"""
     if endpoint is not None:
         return Bucket(name, f"{endpoint.rstrip('/')}/{name}", region)
-    domain = "amazonaws.com.cn" if region.startswith("cn-") else "amazonaws.com"
+    domain = next((domain for front, domain in _PARTITIONS.items() if region.startswith(front)), "amazonaws.com")
     if "." in name:
         return Bucket(name, f"https://s3.{region}.{domain}/{name}", region)
     return Bucket(name, f"https://{name}.s3.{region}.{domain}", region)
@@ -103,13 +102,14 @@ class Requests(Protocol):
 class S3Http:
     """Sends requests about one bucket.
 
+    :param agent: makes the connections.
     :param timeout_s: the deadline of a request without a body.
     """
 
     def __init__(
         self,
         *,
-        client: HTTPClient,
+        agent: IAgent,
         bucket: Bucket,
         credentials: CredentialSource,
         offload: Offload,
@@ -117,7 +117,7 @@ class S3Http:
         timeout_s: float,
     ) -> None:
         self.bucket = bucket
-        self._client = client
+        self._client = HTTPClient(PlainAgent(agent))
         self._credentials = credentials
         self._offload = offload
         self._clock = clock
@@ -147,12 +147,12 @@ class S3Http:
         length = body.length if body is not None else len(data or b"")
         seconds = self._timeout_s * patience + length / SLOWEST
         work = Deferred.fromCoroutine(
-            self._exchange(what, method, key, action, query, headers or {}, body, data, sha256)
+            self._renewed(what, method, key, action, query, headers or {}, body, data, sha256)
         )
         answer: Answer = await _within(work, seconds, self._clock, what)
         return answer
 
-    async def _exchange(
+    async def _renewed(
         self,
         what: str,
         method: str,
@@ -164,45 +164,88 @@ class S3Http:
         data: bytes | None,
         sha256: str,
     ) -> Answer:
-        response = await self._send(what, method, key, query, headers, body, data, sha256)
-        found = _lower(response.headers)
-        reader = _Reader(LONGEST if response.code >= 300 else 16 * LONGEST)
-        response.deliverBody(reader)
+        """One exchange; a second one at once where the keys were called expired and there are new ones."""
+        keys = await self._credentials.keys()
         try:
-            content = await reader.whole()
-        except Exception as error:
-            raise _lost(what, error) from error
-        if response.code < 300 and not (method == "POST" and b"<Error>" in content[:LONGEST]):
-            return Answer(response.code, found, content)
-        # CompleteMultipartUpload and copies can answer 200 and put an error into the body.
-        raise self._failed(response.code if response.code >= 300 else 500, found, content, what, action)
+            return await self._exchange(keys, what, method, key, action, query, headers, body, data, sha256)
+        except StoreError as error:
+            if error.kind is not Kind.EXPIRED:
+                raise
+            self._credentials.expired(keys)
+            fresh = await self._credentials.keys()
+            if fresh == keys:
+                raise
+        return await self._exchange(fresh, what, method, key, action, query, headers, body, data, sha256)
 
-    async def _send(
+    async def _exchange(
         self,
+        keys: Keys,
         what: str,
         method: str,
         key: str,
+        action: str,
         query: Sequence[tuple[str, str]],
         headers: Mapping[str, str],
         body: Body | None,
         data: bytes | None,
         sha256: str,
-    ) -> Any:
-        keys = await self._credentials.keys()
-        url = f"{self.bucket.base}/{encode_key(key)}" if key else f"{self.bucket.base}"
-        if not urlsplit(url).path:
-            url += "/"
-        if query:
-            url += f"?{encode_query(query)}"
-        signed = sign(keys, self.bucket.region, method, url, headers, sha256)
-        sent = Headers({name: [value] for name, value in signed.items()})
+    ) -> Answer:
         producer: Any = SliceProducer(body, self._offload) if body is not None and body.length else data or b""
+        try:
+            response = await self._send(keys, what, method, key, query, headers, producer, sha256)
+            reader = BodyReader(LONGEST if response.code >= 300 else LONGEST_ANSWER)
+            response.deliverBody(reader)
+            try:
+                content = await reader.whole()
+            except Exception as error:
+                raise _lost(what, error) from error
+            finally:
+                reader.abandon()
+        finally:
+            if isinstance(producer, SliceProducer):
+                producer.abandon()
+        found = _lower(response.headers)
+        if response.code >= 300:
+            raise self._failed(response.code, found, content, what, action)
+        if reader.cut:
+            raise StoreError(Kind.TRANSIENT, what, f"the answer has more than {LONGEST_ANSWER} bytes")
+        # CompleteMultipartUpload and copies can answer 200 and put an error into the body.
+        if method != "GET" and holds_error(content):
+            raise self._failed(500, found, content, what, action)
+        why = doubt(method, found.get(ENCODING.decode(), ""), content)
+        if why:
+            raise StoreError(Kind.TRANSIENT, what, f"HTTP {response.code}, but no answer of S3: {why}")
+        return Answer(response.code, found, content)
+
+    async def _send(
+        self,
+        keys: Keys,
+        what: str,
+        method: str,
+        key: str,
+        query: Sequence[tuple[str, str]],
+        headers: Mapping[str, str],
+        data: Any,
+        sha256: str,
+    ) -> Any:
+        try:
+            url = f"{self.bucket.base}/{encode_key(key)}" if key else f"{self.bucket.base}"
+            if not urlsplit(url).path:
+                url += "/"
+            if query:
+                url += f"?{encode_query(query)}"
+            signed = sign(keys, self.bucket.region, method, url, headers, sha256)
+            sent = Headers({name: [value] for name, value in signed.items()})
+            target = EncodedURL.from_text(url)
+        except (ValueError, TypeError) as error:
+            # Nothing was sent, and no other object fares the same.
+            raise StoreError(Kind.REFUSED, what, f"no request can be made of that: {error}", applied=False) from error
         try:
             return await self._client.request(
                 method,
-                EncodedURL.from_text(url),
+                target,
                 headers=sent,
-                data=producer if method in ("PUT", "POST") else None,
+                data=data if method in ("PUT", "POST") else None,
                 allow_redirects=False,
                 unbuffered=True,
             )
@@ -212,7 +255,7 @@ class S3Http:
             raise _lost(what, error) from error
 
     def _failed(self, status: int, headers: Mapping[str, str], body: bytes, what: str, action: str) -> StoreError:
-        error = classify(
+        return classify(
             status=status,
             headers=headers,
             body=body,
@@ -221,31 +264,55 @@ class S3Http:
             bucket=self.bucket.name,
             region=self.bucket.region,
         )
-        if error.kind is Kind.EXPIRED:
-            self._credentials.expired()
-        return error
 
     async def stream(self, key: str, headers: Mapping[str, str]) -> AsyncIterator[bytes]:
-        """The body of an object, as fast as it is taken; the deadline holds for each wait.
+        """The body of an object, byte for byte and as fast as it is taken; the deadline holds for each wait.
 
+        :param headers: with an ``If-Match``, no other object is given, whether or not the store heeds it.
         :raises StoreError: as ``request``; also where the connection ends early.
         """
         what = f"GET s3://{self.bucket.name}/{key}"
-        sending = Deferred.fromCoroutine(self._send(what, "GET", key, (), headers, None, None, EMPTY_SHA256))
-        response = await _within(sending, self._timeout_s, self._clock, what)
-        reader = _Reader(None if response.code < 300 else LONGEST)
-        response.deliverBody(reader)
-        if response.code >= 300:
-            content = await _within(Deferred.fromCoroutine(reader.whole()), self._timeout_s, self._clock, what)
-            raise self._failed(response.code, _lower(response.headers), content, what, "s3:GetObject")
+        response, reader = await self._opened(what, key, headers)
         try:
-            while True:
-                chunk = await _within(reader.next(), self._timeout_s, self._clock, what)
-                if chunk is None:
-                    return
+            _same(_lower(response.headers).get("etag", ""), headers.get("If-Match"), what)
+            while (chunk := await _within(reader.next(), self._timeout_s, self._clock, what)) is not None:
                 yield chunk
         finally:
             reader.abandon()
+
+    async def _opened(self, what: str, key: str, headers: Mapping[str, str]) -> tuple[Any, BodyReader]:
+        """A stream that begins; asked for a second time where the keys were called expired and there are new ones."""
+        used: Keys | None = None
+        while True:
+            asked = Deferred.fromCoroutine(self._credentials.keys())
+            keys: Keys = await _within(asked, self._timeout_s, self._clock, what)
+            sending = Deferred.fromCoroutine(self._send(keys, what, "GET", key, (), headers, None, EMPTY_SHA256))
+            response = await _within(sending, self._timeout_s, self._clock, what)
+            reader = BodyReader(None if response.code < 300 else LONGEST)
+            response.deliverBody(reader)
+            if response.code < 300:
+                return response, reader
+            try:
+                content = await _within(Deferred.fromCoroutine(reader.whole()), self._timeout_s, self._clock, what)
+            finally:
+                reader.abandon()
+            error = self._failed(response.code, _lower(response.headers), content, what, "s3:GetObject")
+            if error.kind is not Kind.EXPIRED or used is not None:
+                raise error
+            self._credentials.expired(keys)
+            used = keys
+            if (
+                await _within(Deferred.fromCoroutine(self._credentials.keys()), self._timeout_s, self._clock, what)
+                == keys
+            ):
+                raise error
+
+
+def _same(etag: str, wanted: str | None, what: str) -> None:
+    if not etag:
+        raise StoreError(Kind.TRANSIENT, what, "the answer has no ETag, so it is no object of S3's", applied=False)
+    if wanted is not None and etag != wanted:
+        raise StoreError(Kind.CONFLICT, what, f"it is another object now, {etag[:80]}", applied=False)
 
 
 async def _within(work: Deferred[Any], seconds: float, clock: Any, what: str) -> Any:
@@ -286,76 +353,3 @@ def _lost(what: str, error: Exception) -> Exception:
     text = "; ".join(failure.getErrorMessage() for failure in reasons) or str(error) or type(error).__name__
     never = isinstance(error, _NEVER_SENT) and not isinstance(error, ResponseFailed | PartialDownloadError)
     return StoreError(Kind.TRANSIENT, what, text[:500], applied=False if never else None)
-
-
-class _Reader(BodyProtocol):
-    """Takes an answer's body, and holds the socket back while it is not asked for."""
-
-    def __init__(self, limit: int | None) -> None:
-        self._limit = limit
-        self._chunks: deque[bytes] = deque()
-        self._size = 0
-        self._total = 0
-        self._paused = False
-        self._end: Failure | None = None
-        self._waiting: Deferred[bytes | None] | None = None
-
-    def dataReceived(self, data: bytes) -> None:
-        """Some of the body."""
-        self._total += len(data)
-        if self._limit is not None and self._total > self._limit:
-            data = data[: max(0, len(data) - (self._total - self._limit))]
-        if data:
-            self._chunks.append(data)
-            self._size += len(data)
-        self._give()
-        if self._size > _AHEAD and not self._paused and self._limit is None:
-            self._paused = True
-            _transport(self).pauseProducing()
-
-    def connectionLost(self, reason: Failure = connectionDone) -> None:
-        """The body's end, good or bad."""
-        self._end = reason
-        self._give()
-
-    def next(self) -> Deferred[bytes | None]:
-        """The next chunk; ``None`` at the end."""
-        self._waiting = Deferred()
-        waiting = self._waiting
-        self._give()
-        return waiting
-
-    async def whole(self) -> bytes:
-        """All of it."""
-        chunks = []
-        while (chunk := await self.next()) is not None:
-            chunks.append(chunk)
-        return b"".join(chunks)
-
-    def abandon(self) -> None:
-        """The rest is not wanted."""
-        if self._end is None and self.transport is not None:
-            _transport(self).loseConnection()
-
-    def _give(self) -> None:
-        if self._waiting is None or self._waiting.called:
-            return
-        if self._chunks:
-            chunk = self._chunks.popleft()
-            self._size -= len(chunk)
-            if self._paused and self._size <= _AHEAD // 2:
-                self._paused = False
-                _transport(self).resumeProducing()
-            waiting, self._waiting = self._waiting, None
-            waiting.callback(chunk)
-        elif self._end is not None:
-            waiting, self._waiting = self._waiting, None
-            if self._end.check(ResponseDone, PotentialDataLoss):
-                waiting.callback(None)
-            else:
-                waiting.errback(self._end)
-
-
-def _transport(reader: BodyProtocol) -> Any:
-    transport: ITransport | None = reader.transport
-    return transport

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
+from lf6gateway.stores.checksums import checksum_headers
 from lf6gateway.stores.producer import Digests, digests_of
 from lf6gateway.stores.store import Absent, Capabilities, Condition, Unchanged
 from lf6gateway.values.failure import Kind, StoreError
@@ -21,6 +22,7 @@ _log = Logger()
 _NO: Final = (Kind.UNSUPPORTED, Kind.REFUSED)
 """Answers that say «this is not to be had here», not «not now»."""
 _WRONG_ETAG: Final = '"00000000000000000000000000000000"'
+_WRONG: Final = Digests("0" * 64, bytes(32), bytes(16), bytes(4))
 _CONTENT: Final = b"lf6gateway tries here what this store honours; this object can be removed at any time.\n"
 
 
@@ -37,20 +39,28 @@ class _Probe:
         self._store = store
         self._key = key
         self._digests = digests_of(_CONTENT)
+        self._integrity: dict[str, str] = {}
+        self._part_integrity: dict[str, str] = {}
 
     async def run(self) -> Capabilities:
-        await self._put({})
+        checksum, verified = await self._checksum()
+        self._integrity = checksum_headers(checksum, self._digests)
         try:
-            checksum, verified = await self._checksum()
             put_if_absent = await self._refuses(lambda: self._put({"If-None-Match": "*"}))
-            put_if_match = await self._refuses(lambda: self._put({"If-Match": _WRONG_ETAG})) and await self._takes(
-                lambda: self._put_matching()
+            put_if_match = await self._honours(
+                lambda: self._put({"If-Match": _WRONG_ETAG}), lambda etag: self._put({"If-Match": etag})
             )
+            part_checksum = await self._part_checksum()
+            self._part_integrity = checksum_headers(part_checksum, self._digests)
             part_copy = await self._takes(lambda: self._parts(copied=True))
-            copy_if_match = part_copy and await self._refuses(lambda: self._parts(copied=True, copy_etag=_WRONG_ETAG))
-            complete_if_match = await self._refuses(
-                lambda: self._parts(condition=Unchanged(_WRONG_ETAG))
-            ) and await self._takes(lambda: self._complete_matching())
+            copy_if_match = part_copy and await self._honours(
+                lambda: self._parts(copied=True, copy_etag=_WRONG_ETAG),
+                lambda etag: self._parts(copied=True, copy_etag=etag),
+            )
+            complete_if_match = await self._honours(
+                lambda: self._parts(condition=Unchanged(_WRONG_ETAG)),
+                lambda etag: self._parts(condition=Unchanged(etag)),
+            )
             complete_if_absent = await self._refuses(lambda: self._parts(condition=Absent()))
         finally:
             await self._removed()
@@ -63,21 +73,22 @@ class _Probe:
             copy_if_match=copy_if_match,
             checksum=checksum,
             checksum_verified=verified,
+            part_checksum=part_checksum,
         )
         _log.info("the store was tried: {found}", found=str(found))
         return found
 
     async def _put(self, extra: dict[str, str]) -> int:
-        headers = {"Content-Type": "text/plain", **extra}
+        headers = {"Content-Type": "text/plain", **self._integrity, **extra}
         return (await self._store.put_once(self._key, _CONTENT, headers, self._digests.sha256)).size
 
-    async def _put_matching(self) -> object:
+    async def _honours(self, wrong: Callable[[], Awaitable[object]], right: Callable[[str], Awaitable[object]]) -> bool:
+        """Whether a condition that does not hold is refused, and one that holds is not: a store that compares ETags in
+        a way of its own would refuse them all, for ever."""
+        if not await self._refuses(wrong):
+            return False
         present = await self._store.head(self._key)
-        return await self._put({"If-Match": "" if present is None else present.etag})
-
-    async def _complete_matching(self) -> object:
-        present = await self._store.head(self._key)
-        return await self._parts(condition=Unchanged("" if present is None else present.etag))
+        return present is not None and await self._takes(lambda: right(present.etag))
 
     async def _parts(
         self, *, copied: bool = False, copy_etag: str | None = None, condition: Condition = None
@@ -89,24 +100,53 @@ class _Probe:
             if copied:
                 etag = await store.part_copy(key, upload, 1, copy_etag, None)
             else:
-                etag = await store.put_part(key, upload, 1, _CONTENT, self._digests)
+                etag = await store.put_part(key, upload, 1, _CONTENT, self._digests.sha256, self._part_integrity)
             return await store.complete(key, upload, [etag], condition, len(_CONTENT))
         except (StoreError, CancelledError):
-            await store.abort(key, upload)
+            await self._aborted(upload)
             raise
 
-    async def _checksum(self) -> tuple[str | None, bool]:
-        """The first integrity header whose wrong value is refused; else the first that is taken."""
-        from lf6gateway.stores.s3 import checksum_headers
+    async def _one_part(self, headers: dict[str, str]) -> object:
+        """One part that is never put together."""
+        upload = await self._store.begin(self._key, {"Content-Type": "text/plain"})
+        try:
+            return await self._store.put_part(self._key, upload, 1, _CONTENT, self._digests.sha256, headers)
+        finally:
+            await self._aborted(upload)
 
-        wrong = Digests("0" * 64, bytes(32), bytes(16), bytes(4))
+    async def _aborted(self, upload: str) -> None:
+        try:
+            await self._store.abort(self._key, upload)
+        except StoreError as error:
+            _log.warn("{key}: an upload of the trial could not be aborted: {error}", key=self._key, error=str(error))
+
+    async def _checksum(self) -> tuple[str | None, bool]:
+        """The first integrity header whose wrong value is refused; else the first that is taken. Leaves an object.
+
+        Nothing is written without one before all were refused: a bucket with Object Lock takes no such write."""
+        return await self._first(lambda headers: self._put(headers), plain=True)
+
+    async def _part_checksum(self) -> str | None:
+        """The same for parts. ``Content-MD5`` comes first, for S3 wants the others announced when an upload begins."""
+        return (await self._first(self._one_part, ("md5", "sha256", "crc32c")))[0]
+
+    async def _first(
+        self,
+        attempt: Callable[[dict[str, str]], Awaitable[object]],
+        kinds: tuple[str, ...] = ("sha256", "crc32c", "md5"),
+        *,
+        plain: bool = False,
+    ) -> tuple[str | None, bool]:
         taken = None
-        for kind in ("sha256", "crc32c", "md5"):
-            if not await self._takes(lambda kind=kind: self._put(checksum_headers(kind, self._digests))):  # type: ignore[misc]
+        for kind in kinds:
+            right, wrong = checksum_headers(kind, self._digests), checksum_headers(kind, _WRONG)
+            if not await self._takes(lambda right=right: attempt(right)):  # type: ignore[misc]
                 continue
-            if await self._refuses(lambda kind=kind: self._put(checksum_headers(kind, wrong)), any_4xx=True):  # type: ignore[misc]
+            if await self._refuses(lambda wrong=wrong: attempt(wrong), damage=True):  # type: ignore[misc]
                 return kind, True
             taken = taken or kind
+        if plain and taken is None:
+            await attempt({})
         return taken, False
 
     async def _takes(self, attempt: Callable[[], Awaitable[object]]) -> bool:
@@ -118,15 +158,18 @@ class _Probe:
             raise
         return True
 
-    async def _refuses(self, attempt: Callable[[], Awaitable[object]], *, any_4xx: bool = False) -> bool:
-        """Whether the store says that the condition does not hold, as it should."""
+    async def _refuses(self, attempt: Callable[[], Awaitable[object]], *, damage: bool = False) -> bool:
+        """Whether the store says that the condition does not hold, as it should.
+
+        :param damage: the checksum, rather.
+        """
         try:
             await attempt()
         except StoreError as error:
-            if error.kind in (Kind.CONFLICT, Kind.GONE):
+            if error.kind in ((Kind.DAMAGED, Kind.REFUSED) if damage else (Kind.CONFLICT,)):
                 return True
-            if error.kind in (*_NO, Kind.DAMAGED):
-                return any_4xx and error.kind is not Kind.UNSUPPORTED
+            if error.kind in (*_NO, Kind.CONFLICT, Kind.GONE, Kind.DAMAGED):
+                return False
             raise
         return False
 

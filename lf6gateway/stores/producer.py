@@ -71,8 +71,15 @@ def _pieces(body: Body) -> list[tuple[str, int, int]]:
 def read_slice(path: str, offset: int, length: int) -> bytes:
     """Bytes of a file. Blocks.
 
-    :raises StoreError: the file is shorter.
+    :raises StoreError: the file is shorter, or cannot be read; that is no fault of the store.
     """
+    try:
+        return _read(path, offset, length)
+    except OSError as error:
+        raise StoreError(Kind.DAMAGED, f"read {path}", error.strerror or str(error), applied=False) from error
+
+
+def _read(path: str, offset: int, length: int) -> bytes:
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:
         data = os.pread(descriptor, length, offset)
@@ -100,11 +107,22 @@ class SliceProducer:
         self._stopped = False
         self._paused: Deferred[None] | None = None
         self._work: Deferred[None] | None = None
+        self._consumer: IConsumer | None = None
 
     def startProducing(self, consumer: IConsumer) -> Deferred[None]:
         """Send everything; fires at the end."""
+        self._consumer = consumer
         self._work = Deferred.fromCoroutine(self._send(consumer))
         return self._work
+
+    def abandon(self) -> None:
+        """The answer is there: nobody needs what of the body has not been sent, so the connection is closed under it.
+        Left alone it would be sent to the end, and to a store that reads no more, never."""
+        if self._work is None or self._work.called or self._stopped:
+            return
+        connection = getattr(self._consumer, "_consumer", None)
+        if connection is not None:
+            connection.abortConnection()
 
     async def _send(self, consumer: IConsumer) -> None:
         for path, offset, length in self._pieces:

@@ -3,33 +3,32 @@ answers' meaning is in ``s3_errors.py``, what the store honours in ``probe.py``.
 
 from __future__ import annotations
 
-import base64
-import xml.etree.ElementTree as ElementTree
 from collections.abc import AsyncIterator, Mapping, Sequence
-from datetime import datetime
 from hashlib import sha256
 from typing import Final
 from xml.sax.saxutils import escape
 
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from lf6gateway.disk.offload import Offload
-from lf6gateway.stores.http import Answer, Requests
-from lf6gateway.stores.producer import Digests, Read, digests, read_slice
+from lf6gateway.stores.answers import child, children, listed_key, moment_ns, present_of, text, tree
+from lf6gateway.stores.checksums import checksum_headers
+from lf6gateway.stores.http import Requests
+from lf6gateway.stores.parts import LARGEST_PUT, MOST_PARTS, cut, spans
+from lf6gateway.stores.producer import Read, digests, read_slice
 from lf6gateway.stores.signing import encode_key
-from lf6gateway.stores.store import Absent, Body, Capabilities, Condition, Present, Slice, Unchanged
+from lf6gateway.stores.store import Absent, Body, Capabilities, Condition, Present, Unchanged
 from lf6gateway.values.failure import Kind, StoreError
 
 _log = Logger()
 
-MIB: Final = 1024 * 1024
-LARGEST_PUT: Final = 5 * 1024 * MIB
-"""Bytes S3 takes in one PutObject, and in one UploadPartCopy."""
-SMALLEST_PART: Final = 5 * MIB
-MOST_PARTS: Final = 10_000
 _LONG: Final = 10.0
 """How many times the usual deadline is granted where the store moves the bytes itself."""
+_CLOCKS_APART_NS: Final = 15 * 60 * 1_000_000_000
+"""How far the store's clock can be from ours; further apart it takes no request."""
+_LOOK: Final = "s3:GetObject and s3:ListBucket"
+"""What a look needs: without the latter S3 calls denied what is not there."""
 
 
 class S3Store:
@@ -74,12 +73,19 @@ class S3Store:
     async def head(self, key: str) -> Present | None:
         """See ``ObjectStore``."""
         try:
-            answer = await self._http.request("HEAD", key, action="s3:GetObject")
+            try:
+                answer = await self._http.request("HEAD", key, action=_LOOK)
+            except StoreError as error:
+                if error.kind not in (Kind.REFUSED, Kind.DENIED):
+                    raise
+                # The answer to HEAD has no body, so it cannot say what the matter is; the one to GET does.
+                await self._http.request("GET", key, action=_LOOK, headers={"Range": "bytes=0-0"})
+                answer = await self._http.request("HEAD", key, action=_LOOK)
         except StoreError as error:
             if error.kind is Kind.GONE:
                 return None
             raise
-        return _present(answer)
+        return present_of(answer, f"look at {key}")
 
     async def get(self, key: str, *, if_match: str | None = None) -> AsyncIterator[bytes]:
         """See ``ObjectStore``."""
@@ -121,9 +127,8 @@ class S3Store:
         answer = await self._http.request(
             "PUT", key, action="s3:PutObject", headers=headers, body=body, data=data, sha256=sha256_hex
         )
-        etag = answer.headers.get("etag", "")
         size = content.length if isinstance(content, Body) else len(content)
-        return Present(etag, size) if etag else await self._seen(key)
+        return await self._stored(key, answer.headers.get("etag", "").strip(), size)
 
     async def append(
         self, key: str, present: Present, tail: Body, *, metadata: Mapping[str, str], content_type: str
@@ -149,13 +154,10 @@ class S3Store:
     ) -> Present:
         """A multipart upload: what is there already, copied on the store's side, and a body behind it."""
         headers = {"Content-Type": content_type, **_metadata(metadata)}
-        created = await self._http.request("POST", key, action="s3:PutObject", query=[("uploads", "")], headers=headers)
-        upload = _text(created.body, "UploadId")
-        if not upload:
-            raise StoreError(Kind.TRANSIENT, f"begin an upload of {key}", "the answer names no upload", applied=False)
+        upload = await self.begin(key, headers)
         try:
             etags = await self._copied(key, upload, present) if present is not None else []
-            for part in _parts(body, max(self._part_bytes, SMALLEST_PART)):
+            for part in cut(body, self._part_bytes, MOST_PARTS - len(etags)):
                 etags.append(await self._part(key, upload, len(etags) + 1, part))
             honours = self._found
             sure = honours is None or (
@@ -166,7 +168,7 @@ class S3Store:
             return await self._completed(
                 key, upload, etags, condition if sure else None, (present.size if present else 0) + body.length
             )
-        except (StoreError, CancelledError) as error:
+        except Exception as error:  # a cancellation too, and a disk that failed
             await self._given_up(key, upload, error)
             raise
 
@@ -183,14 +185,12 @@ class S3Store:
             )
 
     async def _copied(self, key: str, upload: str, present: Present) -> list[str]:
-        etags = []
-        for number, (first, last) in enumerate(_ranges(present.size), 1):
-            etags.append(
-                await self.part_copy(
-                    key, upload, number, present.etag, None if (first, last) == (0, present.size - 1) else (first, last)
-                )
-            )
-        return etags
+        ranges = spans(present.size)
+        etag = present.etag if self._found is None or self._found.copy_if_match else None
+        return [
+            await self.part_copy(key, upload, number, etag, span if len(ranges) > 1 else None)
+            for number, span in enumerate(ranges, 1)
+        ]
 
     async def part_copy(
         self, key: str, upload: str, number: int, etag: str | None, span: tuple[int, int] | None
@@ -209,16 +209,19 @@ class S3Store:
             headers=headers,
             patience=_LONG,
         )
-        found = _text(answer.body, "ETag")
+        found = text(answer.body, "ETag")
         if not found:
             raise StoreError(Kind.UNSUPPORTED, f"copy {key} into a part", "the answer has no ETag", applied=False)
         return found
 
     async def _part(self, key: str, upload: str, number: int, part: Body) -> str:
         found = await self._offload(lambda: digests(part, self._read))
-        return await self.put_part(key, upload, number, part, found)
+        kind = None if self._found is None else self._found.part_checksum
+        return await self.put_part(key, upload, number, part, found.sha256, checksum_headers(kind, found))
 
-    async def put_part(self, key: str, upload: str, number: int, part: Body | bytes, found: Digests) -> str:
+    async def put_part(
+        self, key: str, upload: str, number: int, part: Body | bytes, sha256_hex: str, headers: Mapping[str, str]
+    ) -> str:
         """One part of a multipart upload; its ETag."""
         body, data = (part, None) if isinstance(part, Body) else (None, part)
         answer = await self._http.request(
@@ -226,17 +229,25 @@ class S3Store:
             key,
             action="s3:PutObject",
             query=[("partNumber", str(number)), ("uploadId", upload)],
-            headers=checksum_headers("md5" if self._found is None or self._found.checksum else None, found),
+            headers=headers,
             body=body,
             data=data,
-            sha256=found.sha256,
+            sha256=sha256_hex,
         )
-        return answer.headers.get("etag", "")
+        etag = answer.headers.get("etag", "").strip()
+        if not etag:
+            raise StoreError(
+                Kind.TRANSIENT, f"send part {number} of {key}", "the answer has no ETag, without which it is no part"
+            )
+        return etag
 
     async def begin(self, key: str, headers: Mapping[str, str]) -> str:
         """Begin a multipart upload; its id."""
         answer = await self._http.request("POST", key, action="s3:PutObject", query=[("uploads", "")], headers=headers)
-        return _text(answer.body, "UploadId")
+        upload = text(answer.body, "UploadId").strip()
+        if not upload:
+            raise StoreError(Kind.TRANSIENT, f"begin an upload of {key}", "the answer names no upload", applied=False)
+        return upload
 
     async def _completed(self, key: str, upload: str, etags: Sequence[str], condition: Condition, size: int) -> Present:
         items = "".join(
@@ -254,9 +265,8 @@ class S3Store:
             sha256=sha256(data).hexdigest(),
             patience=_LONG,
         )
-        etag = _text(answer.body, "ETag") or answer.headers.get("etag", "")
-        # Some stores answer without the ETag, which the next condition needs.
-        return Present(etag, size) if etag else await self._seen(key)
+        etag = text(answer.body, "ETag").strip() or answer.headers.get("etag", "").strip()
+        return await self._stored(key, etag, size)
 
     complete = _completed
 
@@ -281,38 +291,51 @@ class S3Store:
         keys: list[str] = []
         token = ""
         while True:
-            query = [("list-type", "2"), ("prefix", prefix)]
+            query = [("encoding-type", "url"), ("list-type", "2"), ("prefix", prefix)]
             if token:
                 query.insert(0, ("continuation-token", token))
             answer = await self._http.request("GET", "", action="s3:ListBucket", query=query)
-            root = _tree(answer.body)
-            keys.extend(_texts(root, "Contents", "Key"))
-            token = next(iter(_texts(root, None, "NextContinuationToken")), "")
+            root = tree(answer.body, "ListBucketResult")
+            keys.extend(listed_key(root, child(one, "Key")) for one in children(root, "Contents"))
+            token = child(root, "NextContinuationToken")
             if not token:
                 return sorted(keys)
 
     async def abort_uploads(self, key: str, *, before_ns: int) -> int:
-        """See ``ObjectStore``."""
-        answer = await self._http.request(
-            "GET", "", action="s3:ListBucketMultipartUploads", query=[("prefix", key), ("uploads", "")]
-        )
+        """See ``ObjectStore``. When an upload was begun is told by the store's clock, so one that was begun within a
+        quarter of an hour after the moment is given up too."""
         count = 0
-        for element in _tree(answer.body).iter():
-            if element.tag.rpartition("}")[2] != "Upload":
-                continue
-            fields = {child.tag.rpartition("}")[2]: (child.text or "").strip() for child in element}
-            if fields.get("Key") == key and _moment(fields.get("Initiated", "")) < before_ns:
-                await self.abort(key, fields.get("UploadId", ""))
-                count += 1
-        return count
+        marker: list[tuple[str, str]] = []
+        while True:
+            query = [("encoding-type", "url"), *marker, ("prefix", key), ("uploads", "")]
+            answer = await self._http.request("GET", "", action="s3:ListBucketMultipartUploads", query=query)
+            root = tree(answer.body, "ListMultipartUploadsResult")
+            for one in children(root, "Upload"):
+                old = moment_ns(child(one, "Initiated")) < before_ns + _CLOCKS_APART_NS
+                if old and listed_key(root, child(one, "Key")) == key:
+                    await self.abort(key, child(one, "UploadId").strip())
+                    count += 1
+            next_key = listed_key(root, child(root, "NextKeyMarker"))
+            following = [("key-marker", next_key), ("upload-id-marker", child(root, "NextUploadIdMarker"))]
+            # Keys are listed in order, and those behind this one in the order are others.
+            if child(root, "IsTruncated") != "true" or not next_key or next_key > key or following == marker:
+                return count
+            marker = following
 
     async def close(self) -> None:
         """See ``ObjectStore``; the connections belong to whoever made them."""
 
-    async def _seen(self, key: str) -> Present:
+    async def _stored(self, key: str, etag: str, size: int) -> Present:
+        """What was written. Some stores answer without the ETag, which the next condition needs; a look tells it."""
+        if etag:
+            return Present(etag, size)
         present = await self.head(key)
         if present is None:
             raise StoreError(Kind.TRANSIENT, f"look at {key}", "it was written and is not there")
+        if present.size != size:
+            raise StoreError(
+                Kind.TRANSIENT, f"look at {key}", f"{size} bytes were written, and an object of {present.size} is there"
+            )
         return present
 
     async def _guard(self, key: str, condition: Condition, honours: Capabilities) -> None:
@@ -337,17 +360,6 @@ class S3Store:
             raise StoreError(Kind.CONFLICT, f"write {key}", "it is not the object it was", applied=False)
 
 
-def checksum_headers(kind: str | None, found: Digests) -> dict[str, str]:
-    """The integrity header of an upload."""
-    if kind == "sha256":
-        return {"x-amz-checksum-sha256": base64.b64encode(found.sha256_raw).decode()}
-    if kind == "crc32c":
-        return {"x-amz-checksum-crc32c": base64.b64encode(found.crc32c).decode()}
-    if kind == "md5":
-        return {"Content-MD5": base64.b64encode(found.md5).decode()}
-    return {}
-
-
 def _metadata(metadata: Mapping[str, str]) -> dict[str, str]:
     return {f"x-amz-meta-{name}": value for name, value in metadata.items()}
 
@@ -356,59 +368,3 @@ def _condition(condition: Condition) -> dict[str, str]:
     if isinstance(condition, Absent):
         return {"If-None-Match": "*"}
     return {"If-Match": condition.etag} if isinstance(condition, Unchanged) else {}
-
-
-def _present(answer: Answer) -> Present:
-    prefix = "x-amz-meta-"
-    metadata = {name.removeprefix(prefix): value for name, value in answer.headers.items() if name.startswith(prefix)}
-    return Present(answer.headers.get("etag", ""), int(answer.headers.get("content-length", "0")), metadata)
-
-
-def _tree(body: bytes) -> ElementTree.Element:
-    try:
-        return ElementTree.fromstring(body)  # noqa: S314 - bounded, from the configured store
-    except ElementTree.ParseError as error:
-        raise StoreError(Kind.TRANSIENT, "read the store's answer", f"it is not XML: {error}") from error
-
-
-def _text(body: bytes, name: str) -> str:
-    return next(iter(_texts(_tree(body), None, name)), "") if body.strip() else ""
-
-
-def _texts(root: ElementTree.Element, parent: str | None, name: str) -> list[str]:
-    holders = [root] if parent is None else [one for one in root.iter() if one.tag.rpartition("}")[2] == parent]
-    return [(child.text or "") for one in holders for child in one if child.tag.rpartition("}")[2] == name]
-
-
-def _moment(text: str) -> int:
-    try:
-        return int(datetime.fromisoformat(text).timestamp() * 1_000_000_000)
-    except ValueError:
-        return 0
-
-
-def _parts(body: Body, size: int) -> list[Body]:
-    """A body in parts of ``size`` bytes, the last one shorter."""
-    size = max(size, -(-body.length // (MOST_PARTS - 100)))
-    parts: list[Body] = []
-    present: list[Slice] = []
-    room = size
-    for piece in body.slices:
-        offset, left = piece.offset, piece.length
-        while left:
-            taken = min(left, room)
-            present.append(Slice(piece.path, offset, taken))
-            offset, left, room = offset + taken, left - taken, room - taken
-            if not room:
-                parts.append(Body(tuple(present)))
-                present, room = [], size
-    if present:
-        parts.append(Body(tuple(present)))
-    return parts
-
-
-def _ranges(size: int) -> list[tuple[int, int]]:
-    """An object's bytes in spans that one UploadPartCopy can take, none of them too short for a part."""
-    count = -(-size // LARGEST_PUT)
-    step = -(-size // count)
-    return [(start, min(start + step, size) - 1) for start in range(0, size, step)]

@@ -3,10 +3,10 @@ send a request. Codes: https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResp
 
 from __future__ import annotations
 
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping
 from typing import Final
 
+from lf6gateway.stores.answers import local, xml
 from lf6gateway.values.failure import Kind, StoreError
 
 LONGEST: Final = 64 * 1024
@@ -19,6 +19,9 @@ _CODES: Final[Mapping[str, Kind]] = {
     "NoSuchKey": Kind.GONE,
     "NoSuchUpload": Kind.GONE,
     "SlowDown": Kind.SLOW_DOWN,
+    "Throttling": Kind.SLOW_DOWN,
+    "ThrottlingException": Kind.SLOW_DOWN,
+    "BandwidthLimitExceeded": Kind.SLOW_DOWN,
     "TooManyRequests": Kind.SLOW_DOWN,
     "RequestLimitExceeded": Kind.SLOW_DOWN,
     "BadDigest": Kind.DAMAGED,
@@ -61,11 +64,10 @@ _STATUSES: Final[Mapping[int, Kind]] = {
 
 def parse_error(body: bytes) -> tuple[str, str, str]:
     """Code, message and region of an error's body; empty where it is not S3's XML."""
-    try:
-        root = ElementTree.fromstring(body)  # noqa: S314 - at most 64 KiB, from the configured store
-    except ElementTree.ParseError:
+    root = xml(body)
+    if root is None:
         return "", "", ""
-    found = {element.tag.rpartition("}")[2]: (element.text or "").strip() for element in root.iter()}
+    found = {local(element): (element.text or "").strip() for element in root.iter()}
     return found.get("Code", ""), found.get("Message", ""), found.get("Region", "")
 
 

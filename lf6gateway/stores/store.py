@@ -69,6 +69,8 @@ class Capabilities:
     """The integrity header uploads carry: ``sha256``, ``crc32c``, ``md5``, or ``None`` where none is taken."""
     checksum_verified: bool
     """Whether the store refused a body that did not fit its checksum."""
+    part_checksum: str | None = "md5"
+    """The integrity header of each part of a multipart upload: the same words."""
     append_min: int = 5 * 1024 * 1024
     """Smallest object, in bytes, whose bytes the store can take as the first part of a server-side append."""
 
