@@ -391,3 +391,91 @@ async def test_a_service_is_asked_in_another_thread(metadata: Metadata, monkeypa
         seconds.now += 60
     assert len(seen) >= 3
     assert threading.get_ident() not in seen
+
+
+class Held:
+    """An offload whose work ends when the test says so."""
+
+    def __init__(self) -> None:
+        self.jobs: list[tuple[Callable[[], Any], Deferred[Any]]] = []
+
+    def __call__(self, work: Callable[[], T], /) -> Deferred[T]:
+        self.jobs.append((work, Deferred()))
+        return self.jobs[-1][1]
+
+    def finish(self) -> None:
+        work, waiting = self.jobs.pop(0)
+        execute(work).chainDeferred(waiting)
+
+
+def test_those_who_ask_at_the_same_time_share_one_search(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A provider that hangs keeps one thread, not one more for every request that gave up waiting for it."""
+    give(monkeypatch, "AKIAENV")
+    held = Held()
+    source = made(offload=held)
+    asked = [started(source.keys()) for _ in range(5)]
+    asked[1].addErrback(lambda _: None).cancel()
+    late = started(source.keys())
+    assert len(held.jobs) == 1
+    held.finish()
+    for one in (*asked[:1], *asked[2:], late):
+        assert result_of(one).access == "AKIAENV"
+    assert held.jobs == []
+
+
+def test_a_search_that_fails_fails_for_all_who_wait() -> None:
+    held = Held()
+    source = made(offload=held)
+    asked = [started(source.keys()) for _ in range(3)]
+    held.finish()
+    for one in asked:
+        with pytest.raises(StoreError):
+            result_of(one)
+    assert unfired(started(source.keys()))
+    assert len(held.jobs) == 1
+
+
+def test_keys_called_expired_while_they_are_looked_for_are_looked_for_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    give(monkeypatch, "AKIAOLD")
+    held = Held()
+    source = made(offload=held)
+    wanted = started(source.keys())
+    work, waiting = held.jobs.pop()
+    old = work()
+    source.expired()
+    give(monkeypatch, "AKIANEW")
+    waiting.callback(old)
+    assert unfired(wanted)
+    held.finish()
+    assert result_of(wanted).access == "AKIANEW"
+
+
+def test_keys_that_are_older_than_the_present_ones_take_nothing_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    give(monkeypatch, "AKIAOLD")
+    asked = Asked()
+    source = made(offload=asked)
+    old = result_of(source.keys())
+    source.expired(old)
+    give(monkeypatch, "AKIANEW")
+    assert result_of(source.keys()).access == "AKIANEW"
+    source.expired(old)
+    assert result_of(source.keys()).access == "AKIANEW"
+    assert asked.count == 2
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'{"AccessKeyId": "ASIAX", "SecretAccessKey": "planted-secret", "Token": "planted-token"',
+        b"{'SecretAccessKey': 'planted-secret with blanks', 'SessionToken': 'planted-token'",
+        b"aws_secret_access_key = planted-secret\naws_session_token=planted-token",
+        b'"Password" : "planted-secret',
+    ],
+)
+def test_a_secret_in_what_cannot_be_read_is_not_shown(metadata: Metadata, content: bytes) -> None:
+    for status in (200, 500):
+        metadata.answers = [(status, content)]
+        error = none_found(made())
+        assert "planted" not in str(error)
+        assert error.__cause__ is None
+        assert error.__suppress_context__

@@ -13,7 +13,14 @@ from lf6gateway.values.retry import LONGEST_ASKED, RetryPolicy, pause
 CODES = {
     Kind.CONFLICT: ["PreconditionFailed", "ConditionalRequestConflict", "OperationAborted"],
     Kind.GONE: ["NoSuchKey", "NoSuchUpload"],
-    Kind.SLOW_DOWN: ["SlowDown", "TooManyRequests", "RequestLimitExceeded"],
+    Kind.SLOW_DOWN: [
+        "SlowDown",
+        "TooManyRequests",
+        "RequestLimitExceeded",
+        "Throttling",
+        "ThrottlingException",
+        "BandwidthLimitExceeded",
+    ],
     Kind.DAMAGED: ["BadDigest", "XAmzContentSHA256Mismatch", "XAmzContentChecksumMismatch"],
     Kind.TRANSIENT: ["IncompleteBody", "RequestTimeout", "InternalError", "ServiceUnavailable", "TemporaryRedirect"],
     Kind.SKEWED: ["RequestTimeTooSkewed"],
@@ -253,3 +260,21 @@ def test_all_that_waits_for_an_operator_has_a_remedy_and_nothing_else_has() -> N
             assert bool(told(400, error_xml(code)).remedy) == (kind in OPERATOR), code
     assert told(400).remedy
     assert {Kind.TRANSIENT, Kind.SLOW_DOWN} <= WHOLE_STORE
+
+
+def test_a_bare_400_from_another_region_is_told_as_that() -> None:
+    error = told(400, b"", {"x-amz-bucket-region": "eu-north-1"})
+    assert error.kind is Kind.REGION
+    assert error.remedy.endswith("to eu-north-1")
+    assert told(400, b"", {"x-amz-bucket-region": "us-east-1"}).kind is Kind.REFUSED
+    assert told(400, error_xml("InvalidRequest"), {"x-amz-bucket-region": "eu-north-1"}).kind is Kind.REFUSED
+
+
+def test_what_goes_on_and_what_waits_for_an_operator() -> None:
+    """The first are tried again soon; of the others the operator is told, and they are tried again slowly."""
+    soon = {Kind.CONFLICT, Kind.GONE, Kind.TRANSIENT, Kind.SLOW_DOWN, Kind.DAMAGED, Kind.UNSUPPORTED}
+    assert set(Kind) - soon == set(OPERATOR)
+    policy = RetryPolicy(base=0.5, cap=300.0)
+    for kind in Kind:
+        first = pause(kind, 1, policy, lambda: 0.999)
+        assert first <= 0.5 if kind in soon else first >= 30.0

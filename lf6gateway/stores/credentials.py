@@ -102,7 +102,7 @@ class CredentialSource:
         self._searching = False
         told, self._waiting = self._waiting, []
         for waiting in told:
-            waiting.callback(outcome)  # type: ignore[arg-type]  # a Failure makes it fail
+            waiting.callback(outcome)  # a Failure makes it fail
 
     def _find(self) -> Keys:
         try:

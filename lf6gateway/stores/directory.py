@@ -3,19 +3,24 @@ nor show a half-written object under its key.
 
 An object is written beside its place, synced, renamed, and its folder synced. The metadata lie in a tree of their own,
 ``.meta``, bound to the object by its ETag; an object that somebody else put there has none, and that is no error.
-Conditions hold between processes too: writers of one folder take turns by a lock file."""
+Conditions hold between processes too: writers of one folder take turns by a lock file, so one name is enough for what
+is half-written, and what a crash left under it is written over."""
 
 from __future__ import annotations
 
+import errno
 import fcntl
 import hashlib
 import json
 import os
+import re
 import secrets
+import stat
+import time
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import partial
-from typing import Final, TypeVar
+from typing import BinaryIO, Final, TypeVar
 
 from lf6gateway.disk.offload import Offload
 from lf6gateway.stores.store import Absent, Body, Capabilities, Condition, Present, Unchanged
@@ -27,6 +32,14 @@ _CHUNK: Final = 1 << 20
 _META: Final = ".meta"
 _LONGEST_NAME: Final = 255
 _KEPT: Final = 180
+_MAPPED: Final = re.compile(r"~[0-9a-f]{16}(\.[^.]*)?\Z")
+"""How the name of a file ends that stands for another one."""
+_PART: Final = ".lf6gateway.part"
+_TURN_S: Final = 30.0
+"""Seconds a writer waits for its turn in a folder."""
+_THIS_OBJECT: Final = frozenset({errno.EISDIR, errno.ENOTDIR, errno.ELOOP, errno.ENAMETOOLONG})
+"""What is wrong with one key, and with no other."""
+_FORBIDDEN: Final = frozenset({errno.EACCES, errno.EPERM, errno.EROFS})
 
 ABILITIES: Final = Capabilities(
     put_if_absent=True,
@@ -49,7 +62,7 @@ class DirectoryStore:
     """
 
     def __init__(self, root: str, *, offload: Offload) -> None:
-        self._root = root
+        self._root = os.path.abspath(root)
         self._offload = offload
 
     async def capabilities(self) -> Capabilities:
@@ -115,14 +128,17 @@ class DirectoryStore:
             try:
                 return work()
             except OSError as error:
-                raise StoreError(
-                    Kind.DENIED if isinstance(error, PermissionError) else Kind.TRANSIENT,
-                    f"{what} under {self._root}",
-                    error.strerror or str(error),
-                    remedy=f"let the gateway's user write {self._root}, on a disk with room",
-                ) from error
+                raise self._error(what, error) from error
 
         return await self._offload(guarded)
+
+    def _error(self, what: str, error: OSError) -> StoreError:
+        what, detail = f"{what} under {self._root}", error.strerror or str(error)
+        if error.errno in _THIS_OBJECT:
+            remedy = "something else is in the way of that object; look at the folder, and move it"
+            return StoreError(Kind.REFUSED, what, detail, remedy=remedy, applied=False)
+        kind = Kind.DENIED if error.errno in _FORBIDDEN else Kind.TRANSIENT
+        return StoreError(kind, what, detail, remedy=f"let the gateway's user write {self._root}, on a disk with room")
 
     def _path(self, key: str, root: str | None = None) -> str:
         """The file of a key.
@@ -151,23 +167,29 @@ class DirectoryStore:
             found = os.stat(self._path(key), follow_symlinks=False)
         except (FileNotFoundError, NotADirectoryError):
             return None
+        _must_be_file(found)
         etag = _etag(found)
         try:
             with open(self._meta(key), "rb") as file:
                 noted = json.load(file)
             metadata = noted["metadata"] if noted["etag"] == etag else {}
-        except (FileNotFoundError, ValueError, KeyError):
+        except (FileNotFoundError, ValueError, KeyError, TypeError):
             metadata = {}
         return Present(etag, found.st_size, metadata)
 
     def _opened(self, key: str, if_match: str | None) -> int:
         try:
             descriptor = os.open(self._path(key), os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-        except FileNotFoundError:
+        except (FileNotFoundError, NotADirectoryError):
             raise StoreError(Kind.GONE, f"read {key}", "there is no such object", applied=False) from None
-        if if_match is not None and _etag(os.fstat(descriptor)) != if_match:
+        try:
+            found = os.fstat(descriptor)
+            _must_be_file(found)
+            if if_match is not None and _etag(found) != if_match:
+                raise StoreError(Kind.CONFLICT, f"read {key}", "it is another object now", applied=False)
+        except BaseException:
             os.close(descriptor)
-            raise StoreError(Kind.CONFLICT, f"read {key}", "it is another object now", applied=False)
+            raise
         return descriptor
 
     def _write(
@@ -184,23 +206,23 @@ class DirectoryStore:
         _make_dirs(folder)
         with self._turn(key):
             self._check(key, condition)
-            temporary = os.path.join(folder, f".{secrets.token_hex(8)}.part")
+            temporary = os.path.join(folder, _PART)
             try:
-                with open(temporary, "xb") as out:
+                with _fresh(temporary) as out:
                     if present is not None:
                         with open(path, "rb") as before:
                             _copy(before.fileno(), out.fileno(), 0, present.size)
                     for piece in body.slices:
-                        with open(piece.path, "rb") as source:
+                        with _opened_piece(piece.path) as source:
                             _copy(source.fileno(), out.fileno(), piece.offset, piece.length)
-                    out.flush()
+                    _mark(out.fileno())
                     os.fsync(out.fileno())
                     etag = _etag(os.fstat(out.fileno()))
                     size = os.fstat(out.fileno()).st_size
                 self._note(key, {"etag": etag, "metadata": metadata, "content_type": content_type})
                 os.rename(temporary, path)
             except BaseException:
-                if os.path.exists(temporary):
+                if os.path.lexists(temporary):
                     os.unlink(temporary)
                 raise
             _sync_dir(folder)
@@ -211,9 +233,11 @@ class DirectoryStore:
         """One writer of a folder at a time, of whatever process."""
         folder = os.path.dirname(self._meta(key))
         _make_dirs(folder)
-        descriptor = os.open(os.path.join(folder, ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(
+            os.path.join(folder, ".lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600
+        )
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            _lock(descriptor, folder)
             yield
         finally:
             os.close(descriptor)
@@ -235,8 +259,8 @@ class DirectoryStore:
         path = self._meta(key)
         folder = os.path.dirname(path)
         _make_dirs(folder)
-        temporary = os.path.join(folder, f".{secrets.token_hex(8)}.part")
-        with open(temporary, "xb") as out:
+        temporary = os.path.join(folder, _PART)
+        with _fresh(temporary) as out:
             out.write(json.dumps(facts).encode("ascii"))
             out.flush()
             os.fsync(out.fileno())
@@ -253,29 +277,29 @@ class DirectoryStore:
 
     def _list(self, prefix: str) -> list[str]:
         keys: list[str] = []
-        for folder, folders, files in os.walk(self._root):
+        for folder, folders, files in os.walk(self._root, onerror=_unless_gone):
             folders[:] = [name for name in folders if name != _META]
             shown = [name for name in files if not name.startswith(".")]
             keys.extend(os.path.relpath(os.path.join(folder, name), self._root) for name in shown)
         return sorted(key for key in keys if key.startswith(prefix))
 
     def _clean(self, key: str, before_ns: int) -> int:
-        folder = os.path.dirname(self._path(key))
-        count = 0
-        if os.path.isdir(folder):
-            with self._turn(key), os.scandir(folder) as entries:
-                for entry in entries:
-                    left = entry.name.startswith(".") and entry.name.endswith(".part")
-                    if left and entry.stat().st_mtime_ns < before_ns:
-                        os.unlink(entry.path)
-                        count += 1
-        return count
+        folders = (os.path.dirname(self._path(key)), os.path.dirname(self._meta(key)))
+        if not os.path.isdir(folders[0]):
+            return 0
+        with self._turn(key):
+            left = [os.path.join(folder, _PART) for folder in folders]
+            left = [path for path in left if os.path.lexists(path) and os.lstat(path).st_mtime_ns < before_ns]
+            for path in left:
+                os.unlink(path)
+        return len(left)
 
 
 def _file_name(name: str) -> str:
     """A part of a key as a file's name; one that is too long for a file is cut and told apart by its digest."""
     data = name.encode("utf-8", "surrogateescape")
-    if len(data) <= _LONGEST_NAME - len(".json") and not name.startswith("."):
+    short = len(data) <= _LONGEST_NAME - len(".json") and not name.startswith(".")
+    if short and not _MAPPED.search(name):  # else it could be taken for another one's
         return name
     digest = hashlib.sha256(data).hexdigest()[:16]
     stem, dot, ending = name.rpartition(".")
@@ -285,8 +309,60 @@ def _file_name(name: str) -> str:
     return f"{kept}~{digest}" + (f".{ending}" if ending else "")
 
 
+def _must_be_file(found: os.stat_result) -> None:
+    if not stat.S_ISREG(found.st_mode):
+        number = errno.EISDIR if stat.S_ISDIR(found.st_mode) else errno.ELOOP
+        raise OSError(number, "there is something that is no file")
+
+
+def _unless_gone(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
+
+
+def _lock(descriptor: int, folder: str) -> None:
+    """Wait for the turn, but not for ever: another writer may be stopped."""
+    until = time.monotonic() + _TURN_S
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                raise StoreError(
+                    Kind.TRANSIENT,
+                    f"write in {folder}",
+                    f"another writer has held it for {_TURN_S:.0f} s",
+                    applied=False,
+                ) from None
+            time.sleep(0.01)
+        else:
+            return
+
+
+def _fresh(path: str) -> BinaryIO:
+    """An empty file of that name; what a crash left there goes."""
+    with suppress(FileNotFoundError):
+        os.unlink(path)
+    return open(path, "xb")
+
+
+def _opened_piece(path: str) -> BinaryIO:
+    try:
+        return open(path, "rb")
+    except OSError as error:
+        raise StoreError(Kind.DAMAGED, f"read {path}", error.strerror or str(error), applied=False) from error
+
+
+def _mark(descriptor: int) -> None:
+    """Give a file a time of change that no other has, though the system's clock stands still for milliseconds and file
+    numbers are used again."""
+    second = os.fstat(descriptor).st_mtime_ns // 1_000_000_000
+    moment = second * 1_000_000_000 + secrets.randbelow(1_000_000_000)
+    os.utime(descriptor, ns=(moment, moment))
+
+
 def _etag(found: os.stat_result) -> str:
-    """Another one for each write: every write makes a new file."""
+    """Another one for each write: every write makes a new file, and marks it."""
     return f'"{found.st_ino:x}-{found.st_size:x}-{found.st_mtime_ns:x}"'
 
 

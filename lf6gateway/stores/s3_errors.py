@@ -84,8 +84,10 @@ def classify(
     kind = _CODES.get(code) or _STATUSES.get(status) or (Kind.TRANSIENT if status >= 500 else Kind.REFUSED)
     if status == 503 and not code:
         kind = Kind.SLOW_DOWN
-    detail = " ".join(part for part in (f"HTTP {status}", code, message[:500]) if part)
-    right_region = headers.get("x-amz-bucket-region") or told_region
+    detail = " ".join(part for part in (f"HTTP {status}", code[:100], message[:500]) if part)
+    right_region = (headers.get("x-amz-bucket-region") or told_region)[:50]
+    if not code and status == 400 and right_region not in ("", region):
+        kind = Kind.REGION  # so it is told to HEAD, whose answer has no body
     return StoreError(
         kind,
         what,
