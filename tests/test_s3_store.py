@@ -341,3 +341,26 @@ async def test_an_object_that_one_copy_cannot_take_is_copied_in_spans(server: Se
     half = size // 2
     ranges = [request.headers.get("x-amz-copy-source-range") for request in server.requests[1:3]]
     assert ranges == [f"bytes=0-{half - 1}", f"bytes={half}-{size - 1}"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "header", "value"),
+    [
+        ("sha256", "x-amz-checksum-sha256", "ungWv48Bz+pBQUDeXa4iI7ADYaOWF3qctBD/YfIAFa0="),
+        ("crc32c", "x-amz-checksum-crc32c", "Nks/tw=="),
+        ("md5", "content-md5", "kAFQmDzST7DWlj99KOF/cg=="),
+        (None, "", ""),
+    ],
+)
+@pytest_twisted.ensureDeferred
+async def test_each_upload_carries_the_checksum_that_the_store_takes(
+    kind: str | None, header: str, value: str, server: Server, tmp_path: Path
+) -> None:
+    store = s3_store(server.port)
+    store._found = type(EVERYTHING)(**{**_fields(), "checksum": kind})
+    server.plays = [answer(200, ETag='"e"')]
+    await store.put("a", body(tmp_path, b"abc"), metadata={}, content_type=TYPE)
+    sent = server.requests[0].headers
+    assert {name: sent[name] for name in sent if "checksum" in name or name == "content-md5"} == (
+        {header: value} if header else {}
+    )

@@ -18,6 +18,8 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.campaigns.mutations_stores import STORES
+
 HERE = Path(__file__).resolve().parents[2]
 DAEMON = "tests/blackbox/test_daemon.py"
 CONTRACT = "tests/blackbox/test_contract.py"
@@ -229,13 +231,6 @@ MUTATIONS = [
         "        sent = await self._send(item, specimen)\n",
         "        await self._offload(lambda: self._files.finish(item.path, False))\n        sent = await self._send(item, specimen)\n",
         SHIP,
-    ),
-    _m(
-        "an error in a body of status 200 is a success",
-        "stores/http.py",
-        'if response.code < 300 and not (method == "POST" and b"<Error>" in content[:LONGEST]):',
-        "if response.code < 300:",
-        "tests/test_s3_http.py",
     ),
     _m(
         "no deadline",
@@ -514,6 +509,7 @@ MUTATIONS = [
         "    secret: str",
         "tests/test_signing.py",
     ),
+    *(_m(*each) for each in STORES),
 ]
 
 
