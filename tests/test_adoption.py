@@ -16,7 +16,7 @@ from lf6gateway.disk.quarantine import Quarantine
 from lf6gateway.disk.segment import Whole, read_segment
 from lf6gateway.disk.specimen_adoption import SpecimenAdoption
 from lf6gateway.disk.specimen_file import read_specimen, verify
-from lf6gateway.disk.specimens import remove_unfinished, waiting_specimens
+from lf6gateway.disk.specimens import take_stock, waiting_specimens
 from lf6gateway.values.go_cache import OldReport, OldSpecimen, parse_report, parse_specimen
 from lf6gateway.values.slot import Slot
 from lf6gateway.values.stream import Stream
@@ -85,7 +85,7 @@ def adopt(cache: Path, fs: OsFileSystem, numbers: Iterator[int]) -> None:
     quarantine = Quarantine(fs, str(cache / "quarantine"))
     Adoption(fs, str(cache), root, quarantine=quarantine, new_id=lambda: f"{next(numbers):032x}").run()
     SpecimenAdoption(fs, str(cache), root, quarantine=quarantine).run()
-    remove_unfinished(fs, root)
+    take_stock(fs, root, 0, lambda path: False)
 
 
 def lines(cache: Path, stream: Stream) -> list[tuple[Slot, bytes]]:

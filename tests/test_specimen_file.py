@@ -33,8 +33,9 @@ from lf6gateway.disk.specimens import (
     SpecimenSpool,
     drop_old_keys,
     finish,
-    remove_unfinished,
+    key_counts,
     specimen_keys,
+    take_stock,
     waiting_specimens,
 )
 from lf6gateway.disk.unavailable import SpoolUnavailable
@@ -177,6 +178,11 @@ class Desk:
 
     def uses(self, now_ns: int = NOON) -> list[KeyUse]:
         return list(specimen_keys(self.fs, self.root, now_ns))
+
+
+def removed(desk: Desk) -> int:
+    """What a start of another process removes."""
+    return take_stock(desk.fs, desk.root, NOON, lambda path: False).unfinished
 
 
 def body_of(specimen: Specimen) -> bytes:
@@ -456,7 +462,7 @@ def test_a_part_that_cannot_be_removed_is_not_shipped(tmp_path: Path) -> None:
         desk.put(b"x")
     assert list(waiting_specimens(desk.fs, desk.root)) == []
     assert len(desk.files()) == 1
-    assert remove_unfinished(desk.fs, desk.root) == 1
+    assert removed(desk) == 1
     assert desk.files() == []
 
 
@@ -504,17 +510,17 @@ def test_what_was_not_finished_is_removed_at_a_start_and_nothing_else(tmp_path: 
     foreign = desk.folder / "foreign.part"
     foreign.write_bytes(b"x")
     before = len(desk.files())
-    assert remove_unfinished(desk.fs, desk.root) == 2
+    assert removed(desk) == 2
     assert len(desk.files()) == before - 2
     assert foreign.exists()
     assert list(waiting_specimens(desk.fs, desk.root)) == [(whole.path, whole.size)]
     assert len(desk.uses()) == 2
-    assert remove_unfinished(desk.fs, desk.root) == 0
+    assert removed(desk) == 0
 
 
 def test_a_start_without_any_folder_finds_nothing(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
-    assert remove_unfinished(desk.fs, desk.root) == 0
+    assert removed(desk) == 0
     assert list(waiting_specimens(desk.fs, desk.root)) == []
     assert desk.uses() == []
     assert drop_old_keys(desk.fs, desk.root, NOON) == 0
@@ -577,8 +583,9 @@ def test_the_keys_of_specimens_count_for_an_hour(tmp_path: Path) -> None:
     finish(desk.fs, desk.put(b"x", key="key").path, True)
     assert len(desk.uses(received + HOUR_NS - 1)) == 1
     assert desk.uses(received + HOUR_NS + 1) == []
-    assert drop_old_keys(desk.fs, desk.root, received + HOUR_NS - 1) == 0
-    assert drop_old_keys(desk.fs, desk.root, received + HOUR_NS + 1) == 1
+    over = Slot.at(received).end_ns + HOUR_NS
+    assert drop_old_keys(desk.fs, desk.root, over - 1) == 0
+    assert drop_old_keys(desk.fs, desk.root, over) == 1
     assert not desk.folder.exists()
 
 

@@ -97,7 +97,8 @@ def _hour(fs: FileSystem, root: str, stream: Stream, slot: Slot) -> HourFound:
         parsed = parse_name(entry.name)
         if parsed is not None:
             ordinal, identity, ending = parsed
-            sizes[path] = entry.size
+            if ending != "keys":  # which nobody counts when they are written or removed, either
+                sizes[path] = entry.size
             if ending == "gz":
                 sealed[identity] = (ordinal, path)
             elif ending == "seg":

@@ -147,8 +147,13 @@ def _from_segment(fs: FileSystem, path: str, stream: Stream, doubted: set[str]) 
         handle.close()
 
 
-def drop_old_keys(fs: FileSystem, root: str, now_ns: int) -> int:
-    """Remove key files whose every key is older than an hour, and folders left empty; how many files. Blocks."""
+def drop_old_keys(fs: FileSystem, root: str, now_ns: int, searched: set[str] | None = None) -> int:
+    """Remove key files whose every key is older than an hour, and folders left empty; how many files. Blocks.
+
+    :param searched: the folders where no such file can come any more, by earlier calls, so that what waits in them for
+        days is not listed again and again; kept up.
+    """
+    searched = set() if searched is None else searched
     dropped = 0
     for stream in RECORD_STREAMS:
         top = os.path.join(root, stream.value)
@@ -157,14 +162,22 @@ def drop_old_keys(fs: FileSystem, root: str, now_ns: int) -> int:
                 slot = Slot.parse(hour.name)
             except ValueError:
                 continue
-            if slot.end_ns + HOUR_NS > now_ns:
-                continue
             folder = os.path.join(top, hour.name)
-            for entry in list(fs.scan(folder)):
-                parsed = parse_name(entry.name)
-                if parsed is not None and parsed[2] == "keys":
-                    fs.unlink(os.path.join(folder, entry.name))
-                    dropped += 1
+            if slot.end_ns + HOUR_NS > now_ns:
+                searched.discard(folder)  # the clock may have been ahead
+                continue
+            if folder not in searched:
+                endings = set()
+                for entry in list(fs.scan(folder)):
+                    parsed = parse_name(entry.name)
+                    if parsed is not None and parsed[2] == "keys":
+                        fs.unlink(os.path.join(folder, entry.name))
+                        dropped += 1
+                    elif parsed is not None:
+                        endings.add(parsed[2])
+                if "seg" not in endings:  # which is sealed late, and leaves a key file then
+                    searched.add(folder)
             if not any(True for _ in fs.scan(folder)):
                 fs.remove_dir(folder)
+                searched.discard(folder)
     return dropped

@@ -14,6 +14,9 @@ from lf6gateway.disk.filesystem import Room
 WINDOW_S: Final = 120.0
 """Seconds over which the rate of draining is measured."""
 
+_SHARE_S: Final = 1.0
+"""Seconds whose removals are noted as one, so that the note does not grow with their number."""
+
 _SHORTEST, _LONGEST = 1, 300
 
 
@@ -77,7 +80,11 @@ class Space:
             self._since_room -= size
             if drained and size > 0:
                 now = self._monotonic()
-                self._removed.append((now, size))
+                if self._removed and now - self._removed[-1][0] < _SHARE_S:
+                    begun, before = self._removed.pop()
+                    self._removed.append((begun, before + size))
+                else:
+                    self._removed.append((now, size))
                 self._forget(now)
 
     def note_room(self, room: Room) -> None:

@@ -29,6 +29,7 @@ class SpecimenWriter:
 
     :param path: its name while it is written, ending in ``.part``.
     :param committed: told the final path and size once it is acknowledged.
+    :param ended: told ``path`` when nothing more is done to the file.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class SpecimenWriter:
         offload: Offload,
         space: Space,
         committed: Callable[[str, int], None],
+        ended: Callable[[str], None],
     ) -> None:
         self._fs = fs
         self._path = path
@@ -47,6 +49,7 @@ class SpecimenWriter:
         self._offload = offload
         self._space = space
         self._committed = committed
+        self._told_ended = ended
         self._handle: Handle | None = None
         self._digest = sha256()
         self._length = 0
@@ -144,6 +147,7 @@ class SpecimenWriter:
     def _finished(self, outcome: object, committed: bool) -> None:
         ended = self._ended
         assert ended is not None
+        self._told_ended(self._path)
         if isinstance(outcome, Failure):
             if self._failed is None:
                 self._fail(outcome)

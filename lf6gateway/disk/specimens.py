@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 
 from twisted.logger import Logger
 
@@ -47,6 +48,11 @@ class SpecimenSpool:
         self._space = space
         self._new_id = new_id
         self._committed = committed
+        self._open: set[str] = set()
+
+    def is_open(self, path: str) -> bool:
+        """Whether a file is one that comes in just now. Any thread may ask."""
+        return path in self._open
 
     def begin(
         self, *, received_ns: int, user: str, uri: str, content_type: str | None, key: str | None, request_id: str
@@ -56,25 +62,27 @@ class SpecimenSpool:
         :param received_ns: of which no two specimens have the same.
         """
         identity = self._new_id()
-        name = f"{received_ns:020d}-{identity}.part"
+        path = os.path.join(self._top, Slot.at(received_ns).name, f"{received_ns:020d}-{identity}.part")
+        self._open.add(path)
         return SpecimenWriter(
             fs=self._fs,
-            path=os.path.join(self._top, Slot.at(received_ns).name, name),
+            path=path,
             head=Head(identity, received_ns, user, uri, content_type, key, request_id),
             offload=self._offload,
             space=self._space,
             committed=self._committed,
+            ended=self._open.discard,
         )
 
 
-def _entries(fs: FileSystem, root: str, ending: str) -> Iterator[tuple[str, int, int]]:
-    """Path, size and moment of reception of the files of one ending, oldest hour first."""
+def _entries(fs: FileSystem, root: str, *endings: str, since: str = "") -> Iterator[tuple[str, int, int]]:
+    """Path, size and moment of reception of the files of some endings, oldest hour first; of hours from one on."""
     top = os.path.join(root, Stream.SPECIMEN.value)
-    for hour in sorted(entry.name for entry in fs.scan(top) if entry.is_dir):
+    for hour in sorted(entry.name for entry in fs.scan(top) if entry.is_dir and entry.name >= since):
         folder = os.path.join(top, hour)
         for entry in fs.scan(folder):
             found = _NAME.fullmatch(entry.name)
-            if found is not None and found[3] == ending:
+            if found is not None and found[3] in endings:
                 yield os.path.join(folder, entry.name), entry.size, int(found[1])
 
 
@@ -84,13 +92,37 @@ def waiting_specimens(fs: FileSystem, root: str) -> Iterator[tuple[str, int]]:
         yield path, size
 
 
-def remove_unfinished(fs: FileSystem, root: str) -> int:
-    """Remove what was still coming in when the process ended: it was never acknowledged. Blocks; at a start only."""
-    count = 0
-    for path, _, _ in list(_entries(fs, root, "part")):
-        fs.unlink(path)
-        count += 1
-    return count
+@dataclass(frozen=True, slots=True)
+class Stock:
+    """What a start found: bytes of whole specimens, and how many unfinished ones were removed."""
+
+    bytes: int
+    unfinished: int
+
+
+def take_stock(fs: FileSystem, root: str, before_ns: int, is_open: Callable[[str], bool]) -> Stock:
+    """Add up what an earlier process left, and remove what was still coming in when that ended: it was never
+    acknowledged. Blocks; behind a start, for it lists every name, and there may be very many.
+
+    :param before_ns: specimens received from this moment on are the present process's.
+    :param is_open: whether a file is one that the present process writes to.
+    """
+    total = unfinished = 0
+    for path, size, received_ns in _entries(fs, root, "spec", "part"):
+        if path.endswith(".spec"):
+            total += size if received_ns < before_ns else 0
+        elif not is_open(path):
+            try:
+                fs.unlink(path)
+            except FileNotFoundError:
+                continue  # one of the present process's, which has ended since its name was listed
+            unfinished += 1
+    return Stock(total, unfinished)
+
+
+def key_counts(path: str, now_ns: int) -> bool:
+    """Whether the idempotency key of a specimen still counts, by its file's name."""
+    return int(os.path.basename(path)[:20]) >= now_ns - HOUR_NS
 
 
 def finish(fs: FileSystem, path: str, has_key: bool) -> None:
@@ -114,11 +146,12 @@ def specimen_keys(fs: FileSystem, root: str, now_ns: int) -> Iterator[KeyUse]:
 
     Their names are made durable first, for the process that gave them may have been killed before it had done so."""
     top = os.path.join(root, Stream.SPECIMEN.value)
+    since = Slot.at(now_ns - HOUR_NS).name
     for hour in list(fs.scan(top)):
-        if hour.is_dir and hour.name >= Slot.at(now_ns - HOUR_NS).name:
+        if hour.is_dir and hour.name >= since:
             fs.sync_dir(os.path.join(top, hour.name))
     for ending in ("spec", "key"):
-        for path, _, received_ns in _entries(fs, root, ending):
+        for path, _, received_ns in _entries(fs, root, ending, since=since):
             if received_ns < now_ns - HOUR_NS:
                 continue
             try:
@@ -140,20 +173,34 @@ def _head_of(fs: FileSystem, path: str) -> Head:
         handle.close()
 
 
-def drop_old_keys(fs: FileSystem, root: str, now_ns: int) -> int:
-    """Remove the kept keys that count no more, and hours that are empty; how many keys. Blocks."""
+def drop_old_keys(fs: FileSystem, root: str, now_ns: int, searched: set[str] | None = None) -> int:
+    """Remove the kept keys of hours of which none counts any more, and hours that are empty; how many keys. Blocks.
+
+    :param searched: the folders of such hours that were searched by earlier calls, so that what waits in them for days
+        is not listed again and again; kept up.
+    """
+    searched = set() if searched is None else searched
     dropped = 0
-    for path, _, received_ns in list(_entries(fs, root, "key")):
-        if received_ns < now_ns - HOUR_NS:
-            fs.unlink(path)
-            dropped += 1
     top = os.path.join(root, Stream.SPECIMEN.value)
     for hour in list(fs.scan(top)):
+        if not hour.is_dir or hour.name >= Slot.at(now_ns).name:
+            continue
         folder = os.path.join(top, hour.name)
-        old = hour.is_dir and hour.name < Slot.at(now_ns).name
-        if old and not any(True for _ in fs.scan(folder)):
+        if hour.name >= Slot.at(now_ns - HOUR_NS).name:
+            searched.discard(folder)  # the clock was ahead
+        elif folder not in searched:
+            for path in [os.path.join(folder, entry.name) for entry in fs.scan(folder) if _is_key(entry.name)]:
+                fs.unlink(path)
+                dropped += 1
+            searched.add(folder)
+        if not any(True for _ in fs.scan(folder)):
             try:
                 fs.remove_dir(folder)
+                searched.discard(folder)
             except OSError as error:
                 _log.debug("{folder} is in use again: {error}", folder=folder, error=str(error))
     return dropped
+
+
+def _is_key(name: str) -> bool:
+    return name.endswith(".key") and _NAME.fullmatch(name) is not None

@@ -6,7 +6,6 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterator
-from functools import partial
 from typing import Final
 
 from twisted.internet import task
@@ -110,6 +109,7 @@ class Assembly:
             max_waiting=settings.spool.max_waiting_bytes,
             now_ns=now_ns,
         )
+        searched: tuple[set[str], set[str]] = set(), set()
         self.retain = RetainService(
             clock=reactor,
             now_ns=now_ns,
@@ -118,8 +118,8 @@ class Assembly:
             path=settings.cache_dir,
             space=self.space,
             drop={
-                "the keys of records": lambda now: keyfile.drop_old_keys(fs, self.root, now),
-                "the keys of specimens": lambda now: specimens.drop_old_keys(fs, self.root, now),
+                "the keys of records": lambda now: keyfile.drop_old_keys(fs, self.root, now, searched[0]),
+                "the keys of specimens": lambda now: specimens.drop_old_keys(fs, self.root, now, searched[1]),
             },
             expire=self.keys.expire,
         )
@@ -227,7 +227,7 @@ class Assembly:
             files=SpecimenFiles(
                 waiting=lambda: specimens.waiting_specimens(self._fs, self.root),
                 read=self._read,
-                finish=partial(specimens.finish, self._fs),
+                finish=self._finish,
             ),
             names=Names(
                 key=lambda one, attempt: specimen_key(prefix, one.user, one.head.uri, one.head.received_ns, attempt),
@@ -252,6 +252,10 @@ class Assembly:
         specimen = read_specimen(self._fs, path)
         verify(self._fs, specimen)
         return specimen
+
+    def _finish(self, path: str, has_key: bool) -> None:
+        """A specimen is shipped; of its key nothing is kept that counts no more. Blocks."""
+        specimens.finish(self._fs, path, has_key and specimens.key_counts(path, self._now_ns()))
 
     def reconfigure(self, settings: Settings) -> None:
         """Take over the values that can change while all runs."""

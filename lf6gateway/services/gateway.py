@@ -18,7 +18,7 @@ from lf6gateway.disk.folders import waiting_hours
 from lf6gateway.disk.identity import spool_identity
 from lf6gateway.disk.quarantine import Quarantine
 from lf6gateway.disk.specimen_adoption import SpecimenAdoption
-from lf6gateway.disk.specimens import remove_unfinished, waiting_specimens
+from lf6gateway.disk.specimens import take_stock
 from lf6gateway.services.assembly import Assembly
 from lf6gateway.services.receive import Receiver
 from lf6gateway.services.specimen_backlog import Left
@@ -132,14 +132,12 @@ class GatewayService(Service):
             await self._adopt(probe, parts)
             for stream in RECORD_STREAMS:
                 parts.found(stream, await probe(lambda stream=stream: waiting_hours(self._fs, parts.root, stream)))  # type: ignore[misc]
-            unfinished = await probe(lambda: remove_unfinished(self._fs, parts.root))
             await probe(parts.retain.clean)
         finally:
             await probe.stopService()
-        if unfinished:
-            _log.info("removed {count} specimens that were still coming in at the last stop", count=unfinished)
         for threads in parts.threads:
             threads.startService()
+        parts.specimen_shipper.hold_backlog()
         parts.specimen_shipper.startService()
         for stream in RECORD_STREAMS:
             parts.hour_shippers[stream].startService()
@@ -147,7 +145,7 @@ class GatewayService(Service):
         parts.retain.startService()
         parts.receiver.open()
         self._in_background("reading the idempotency keys of the last hour", parts.load_keys())
-        self._in_background("counting the specimens that wait", self._count_specimens(parts))
+        self._in_background("counting the specimens that wait", self._take_stock(parts))
         _log.info(
             "ready: cache_dir {cache_dir}, host {host}, spool {spool}",
             cache_dir=self.settings.cache_dir,
@@ -172,18 +170,19 @@ class GatewayService(Service):
                 specimens=counts[1],
             )
 
-    async def _count_specimens(self, parts: Assembly) -> None:
-        """What lay there at the start counts towards the spool's limit; found behind, for it may be many files."""
+    async def _take_stock(self, parts: Assembly) -> None:
+        """What lay there at the start counts towards the spool's limit; found behind, for it may be many files. None of
+        them is shipped before, or its bytes would be given back without having been counted."""
         begun_ns = self._now_ns()
-
-        def count() -> int:
-            return sum(
-                size
-                for path, size in waiting_specimens(self._fs, parts.root)
-                if int(path.rpartition("/")[2][:20]) < begun_ns
+        try:
+            stock = await parts.retain_threads(
+                lambda: take_stock(self._fs, parts.root, begun_ns, parts.specimens.is_open)
             )
-
-        parts.space.add(await parts.retain_threads(count))
+            parts.space.add(stock.bytes)
+        finally:
+            parts.specimen_shipper.begin_backlog()
+        if stock.unfinished:
+            _log.info("removed {count} specimens that were still coming in at the last stop", count=stock.unfinished)
 
     def _in_background(self, what: str, work: Any) -> None:
         running = Deferred.fromCoroutine(work)

@@ -127,6 +127,15 @@ class SpecimenShipper(Service):
             self._turns.found(path)
             self._pump()
 
+    def hold_backlog(self) -> None:
+        """Leave what is in the folder alone until ``begin_backlog``; new ones go. To be called before the start."""
+        self._backlog.held = True
+
+    def begin_backlog(self) -> None:
+        """Ship what is in the folder too."""
+        self._backlog.held = False
+        self._pump()
+
     def startService(self) -> None:
         """Begin with what is in the folder."""
         super().startService()
@@ -152,6 +161,7 @@ class SpecimenShipper(Service):
 
     async def _drain(self) -> Left:
         if self._active:
+            self._backlog.held = False
             self._breaker.hurry()
             self._turns.all_due()
             if self._turns.missed_parked:

@@ -85,6 +85,8 @@ class Backlog:
         """When the next walk begins, in the clock's seconds; ``None``: there is no need of one."""
         self.failures = 0
         """How often in a row the folder could not be listed."""
+        self.held = False
+        """Whether no walk may begin yet, though one be due."""
 
     @property
     def at_its_start(self) -> bool:
@@ -94,6 +96,8 @@ class Backlog:
     @property
     def busy(self) -> bool:
         """Whether there may be another page now."""
+        if self.held:
+            return False
         return not self.at_its_start or (self.due is not None and self.due <= self._clock.seconds())
 
     def walk_at(self, moment: float) -> None:

@@ -49,7 +49,7 @@ class Turns:
         self._busy: dict[str, Item] = {}
         self._sources = deque((self._take_fresh, self._take_page, self._take_parked))
         self.missed = False
-        """A new one found no room; the folder has to be walked again."""
+        """A new one found no room, or made none for another; the folder has to be walked again."""
         self.missed_parked = False
         """The same of one that has to wait; there is no hurry."""
 
@@ -83,9 +83,11 @@ class Turns:
         if path in self._busy or path in self._fresh:
             return
         if len(self._fresh) >= self._most_fresh:
+            # The one that has waited longest becomes backlog, so that those that come when the store is back after an
+            # outage do not have to wait for a walk over all that came in it.
+            del self._fresh[next(iter(self._fresh))]
             self.missed = True
-        else:
-            self._fresh[path] = Item(path, fresh=True)
+        self._fresh[path] = Item(path, fresh=True)
 
     def page(self, paths: Iterable[str]) -> None:
         """The next ones of the walk over the folder."""
