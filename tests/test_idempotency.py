@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.logger import LogLevel, capturedLogs
 
+from lf6gateway.disk.filesystem import Entry as Name
 from lf6gateway.disk.filesystem import Handle, OsFileSystem
 from lf6gateway.disk.folders import file_name, hour_folder
 from lf6gateway.disk.keyfile import drop_old_keys, recent_keys, write_keys
@@ -387,3 +389,27 @@ def test_nothing_but_old_keys_is_dropped(tmp_path: Path) -> None:
     assert drop_old_keys(fs, str(tmp_path), SLOT.end_ns + 100 * HOUR_NS) == 1
     assert not path.exists()
     assert all(other.exists() for other in [*others, strange / path.name])
+
+
+def test_hours_that_wait_for_days_are_not_listed_at_every_round(tmp_path: Path) -> None:
+    class Counting(OsFileSystem):
+        listed = 0
+
+        def scan(self, path: str) -> Iterator[Name]:
+            for entry in super().scan(path):
+                self.listed += 1
+                yield entry
+
+    fs, path, searched, over = Counting(), keys_path(tmp_path), set[str](), SLOT.end_ns + HOUR_NS
+    segment = path.parent / f"{2:08d}-{'b' * 32}.seg"
+    for other in (segment, *(path.parent / f"{number:08d}-{'c' * 32}.gz" for number in range(3, 100))):
+        other.write_bytes(b"x")
+    write_keys(fs, str(path), [use(1)])
+    assert drop_old_keys(fs, str(tmp_path), over, searched) == 1
+    segment.unlink()  # sealed late
+    write_keys(fs, str(path), [use(2)])
+    assert drop_old_keys(fs, str(tmp_path), over + 1, searched) == 1
+    fs.listed = 0
+    for minute in range(60):
+        assert drop_old_keys(fs, str(tmp_path), over + minute * 60_000_000_000, searched) == 0
+    assert fs.listed <= 60 * 2

@@ -165,6 +165,13 @@ def test_a_start_finds_every_state(tmp_path: Path) -> None:
     assert not list(folder.glob("*.tmp"))
 
 
+def test_a_start_counts_what_sealing_counted(tmp_path: Path) -> None:
+    made = sealed(tmp_path, segment_of(tmp_path, WHOLE, 1))
+    assert list(Path(tmp_path).rglob("*.keys"))
+    (hour,) = waiting_hours(OsFileSystem(), str(tmp_path), Stream.USAGE)
+    assert hour.bytes == made.used_bytes
+
+
 def test_a_damaged_member_is_told(tmp_path: Path) -> None:
     made = sealed(tmp_path, segment_of(tmp_path, WHOLE)).member_file
     assert made is not None

@@ -580,3 +580,44 @@ def test_a_stop_breaks_off_what_is_under_way_and_leaves_no_timer(bench: Bench, h
     assert bench.clock.getDelayedCalls() == []
     shipper.found("never")
     assert shipper.held <= 64
+
+
+def test_after_an_outage_the_newest_do_not_wait_for_the_backlog_that_came_in_it(bench: Bench) -> None:
+    """Those that are remembered are the last that came, not the first: else each that comes when the store is back
+    finds no room, and waits for a walk over everything that came while it was away."""
+    shipper = bench.shipper(at_once=2, turns=Turns(most_fresh=4))
+    bench.store.before = bench.hold
+    shipper.startService()
+    for _ in range(500):
+        shipper.found(bench.put())
+    newest = bench.put()
+    shipper.found(newest)
+    sent = 0
+    while os.path.exists(newest):
+        bench.open.pop(0).callback(None)
+        sent += 1
+    assert sent <= 2 + 2 * 4 + 2  # those under way, and one of the backlog for each that is remembered
+    while bench.open:
+        bench.open.pop(0).callback(None)
+    assert len(bench.store.objects) == 501 and bench.on_disk() == []
+
+
+def test_the_backlog_waits_until_it_is_counted_and_new_ones_do_not(bench: Bench) -> None:
+    bench.put()
+    shipper = bench.shipper()
+    shipper.hold_backlog()
+    shipper.startService()
+    assert bench.store.objects.keys() == set()
+    shipper.found(bench.put())
+    assert bench.store.objects.keys() == {bench.key(2)}
+    shipper.begin_backlog()
+    assert bench.store.objects.keys() == {bench.key(1), bench.key(2)} and bench.on_disk() == []
+
+
+def test_a_drain_does_not_wait_for_the_count(bench: Bench) -> None:
+    bench.put()
+    shipper = bench.shipper()
+    shipper.hold_backlog()
+    shipper.startService()
+    assert result_of(shipper.drain()) == Left(0, 0)
+    assert bench.store.objects.keys() == {bench.key(1)}

@@ -210,3 +210,14 @@ def test_threads_that_add_and_remove_sum_up() -> None:
     for thread in threads:
         thread.join()
     assert desk.space.used == 1_000_000 + 8 * 2000 * 3
+
+
+def test_what_is_remembered_of_removals_does_not_grow_with_their_number(desk: Desk) -> None:
+    desk.space.add(MAX)
+    for _ in range(10_000):
+        desk.now += WINDOW_S / 10_000
+        desk.space.remove(10)
+    assert len(desk.space._removed) <= WINDOW_S + 1
+    desk.space.add(100_000)
+    # 100,000 bytes in 120 s: 50,000 bytes take about a minute.
+    assert 55 <= desk.refused(50_000).retry_after <= 65

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import itertools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from twisted.internet.defer import Deferred
 
 from lf6gateway.disk.damaged import Damaged
-from lf6gateway.disk.filesystem import Handle, OsFileSystem
+from lf6gateway.disk.filesystem import Entry, Handle, OsFileSystem
 from lf6gateway.disk.offload import Offload, inline
 from lf6gateway.disk.space import Space
 from lf6gateway.disk.specimen_file import (
@@ -628,3 +628,78 @@ def test_a_head_too_long_to_be_true_is_damage_and_not_read(tmp_path: Path) -> No
     with pytest.raises(Damaged):
         read_head(handle, str(path))
     handle.close()
+
+
+class Counting(OsFileSystem):
+    """Counts the names that are listed."""
+
+    listed = 0
+
+    def scan(self, path: str) -> Iterator[Entry]:
+        for entry in super().scan(path):
+            self.listed += 1
+            yield entry
+
+
+def test_taking_stock_spares_what_comes_in_and_counts_what_an_earlier_process_left(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    old = desk.put(b"old")
+    shipped = desk.put(b"shipped", key="1")
+    finish(desk.fs, shipped.path, True)
+    desk.begin().write(b"left behind")
+    left_behind = next(path for path in desk.folder.iterdir() if path.suffix == ".part")
+    begun = next(desk._moments)
+    coming = desk.begin()
+    coming.write(b"comes in")
+    desk.put(b"new")
+    is_open = desk._spool.is_open
+    stock = take_stock(desk.fs, desk.root, begun, lambda path: path != str(left_behind) and is_open(path))
+    assert (stock.bytes, stock.unfinished) == (old.size, 1)
+    assert not left_behind.exists()
+    result_of(coming.commit())
+    assert len(list(waiting_specimens(desk.fs, desk.root))) == 3
+
+
+def test_a_specimen_is_open_until_it_is_ended(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    for end in ("commit", "abort"):
+        writer = desk.begin()
+        writer.write(b"x")
+        (part,) = [path for path in desk.folder.iterdir() if path.suffix == ".part"]
+        assert desk._spool.is_open(str(part))
+        result_of(getattr(writer, end)())
+        assert not desk._spool.is_open(str(part))
+
+
+def test_what_waits_for_days_is_not_listed_at_every_round(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    for number in range(100):
+        desk.put(b"x", key=f"{number}")
+    finish(desk.fs, desk.committed[0][0], True)
+    fs, searched, over = Counting(), set[str](), SLOT.end_ns + HOUR_NS
+    assert drop_old_keys(fs, desk.root, over - 1, searched) == 0
+    assert fs.listed <= 2
+    assert drop_old_keys(fs, desk.root, over, searched) == 1
+    fs.listed = 0
+    for minute in range(60):
+        assert drop_old_keys(fs, desk.root, over + minute * 60_000_000_000, searched) == 0
+    assert fs.listed <= 60 * 2
+    # The clock was set back and forth again: what was kept meanwhile is found.
+    finish(desk.fs, desk.committed[1][0], True)
+    assert drop_old_keys(fs, desk.root, over - 1, searched) == 0
+    assert drop_old_keys(fs, desk.root, over, searched) == 1
+
+
+def test_of_a_specimen_shipped_late_no_key_is_kept(tmp_path: Path) -> None:
+    specimen = Desk(tmp_path).put(b"x", key="key")
+    assert key_counts(specimen.path, NOON + 1 + HOUR_NS)
+    assert not key_counts(specimen.path, NOON + 2 + HOUR_NS)
+
+
+def test_a_start_looks_for_keys_in_the_last_hours_alone(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    for number in range(100):
+        desk.put(b"x", key=f"{number}")
+    fs = Counting()
+    assert list(specimen_keys(fs, desk.root, NOON + 3 * HOUR_NS)) == []
+    assert fs.listed <= 3
