@@ -15,6 +15,7 @@ from twisted.web.http import HTTPChannel, datetimeToString
 from lf6gateway.edges import problems
 from lf6gateway.edges.deadline import Deadline
 from lf6gateway.edges.endpoints import awaits_continue
+from lf6gateway.edges.head_rules import head_fault, line_fault, trailers_fault
 from lf6gateway.edges.message import problem_answer, request_id_of
 from lf6gateway.edges.request import GatewayRequest
 from lf6gateway.edges.resources import fields_of
@@ -39,6 +40,9 @@ class Stage(Enum):
     LINGER = "the other side to close, which was answered before it had sent everything"
     CLOSING = "the last bytes to go out"
     CLOSED = "nothing"
+
+
+_ENDING: Final = frozenset({Stage.LINGER, Stage.CLOSING, Stage.CLOSED})
 
 
 class GatewayChannel(HTTPChannel):
@@ -100,13 +104,27 @@ class GatewayChannel(HTTPChannel):
         if self.stage is Stage.IDLE and (self._buffer or self.requests):
             self.stage = Stage.HEAD
             self._deadline.set(self.site.limits.header_timeout)
+        if self.stage is Stage.HEAD and not self._busyReceiving and b"\n" in self._buffer:  # each CR LF is out of it
+            self.refuse(problems.malformed("a line of the head ends in LF without CR"))
 
     # A request, as twisted.web's parser finds it.
+
+    def lineReceived(self, line: bytes) -> None:
+        """A line of a head."""
+        fault = line_fault(line)
+        if fault is None:
+            super().lineReceived(line)
+        else:
+            self.refuse(problems.malformed(fault))
 
     def allHeadersReceived(self) -> None:
         """The head is complete: choose who takes the body, and tell the client to send it, if it waits for that."""
         request: GatewayRequest = self.requests[-1]
         fields = fields_of(request.requestHeaders)
+        fault = head_fault(self._version, self._path, fields)
+        if fault is not None:
+            self.refuse(problems.malformed(fault))
+            return
         self.persistent = self._keeps_alive(fields(b"connection"))
         self.continue_awaited = (
             self.length != 0 and self._version == b"HTTP/1.1" and not self._buffer and awaits_continue(fields)
@@ -134,6 +152,8 @@ class GatewayChannel(HTTPChannel):
 
     def allContentReceived(self) -> None:
         """A request is complete."""
+        if self.stage in _ENDING:
+            return  # its head was refused
         self.stage = Stage.ANSWER
         self._deadline.clear()
         if self._held:
@@ -142,8 +162,13 @@ class GatewayChannel(HTTPChannel):
         super().allContentReceived()
 
     def _finishRequestBody(self, data: bytes) -> None:
-        if self.stage is Stage.BODY:
+        if self.stage is not Stage.BODY:
+            return
+        fault = trailers_fault(getattr(self._transferDecoder, "_trailerHeaders", ()))
+        if fault is None:
             super()._finishRequestBody(data)
+        else:
+            self.refuse(problems.malformed(fault))
 
     def requestDone(self, request: Any) -> None:
         """A request is answered."""
@@ -200,7 +225,7 @@ class GatewayChannel(HTTPChannel):
 
     def refuse(self, problem: Problem) -> None:
         """Answer with a problem in place of the request that was coming in, and close."""
-        if self.stage in (Stage.LINGER, Stage.CLOSING, Stage.CLOSED):
+        if self.stage in _ENDING:
             return
         fields = fields_of(self.requests[-1].requestHeaders) if self.requests else lambda name: ()
         request_id = request_id_of(fields)
