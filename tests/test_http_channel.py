@@ -473,6 +473,8 @@ def test_a_client_that_is_gone_before_its_answer_makes_no_noise() -> None:
 def test_connections_beyond_the_limit_are_told_and_closed() -> None:
     gateway = Gateway(Limits(max_connections=2))
     held = [gateway.connect(), gateway.connect()]
+    for connection in held:
+        connection.send(b"PUT /usage")
     third = gateway.connect()
     reply = third.reply()
     assert reply.status == 503
@@ -490,6 +492,7 @@ def test_connections_beyond_the_limit_are_told_and_closed() -> None:
 
 def test_a_flood_of_connections_is_cut_without_a_word() -> None:
     gateway = Gateway(Limits(max_connections=1))
+    gateway.connect().send(b"PUT /usage")
     connections = [gateway.connect() for _ in range(1_500)]
     gateway.clock.advance(0)
     assert 900 < sum(connection.open for connection in connections) < 1_100

@@ -17,6 +17,7 @@ from lf6gateway.disk.offload import Offload
 from lf6gateway.disk.space import Space
 from lf6gateway.disk.specimen_file import Head, encode_head, encode_trailer
 from lf6gateway.disk.unavailable import SpoolUnavailable
+from lf6gateway.values.pieces import Pieces
 
 _log = Logger()
 
@@ -54,7 +55,7 @@ class SpecimenWriter:
         self._digest = sha256()
         self._length = 0
         self._size = 0
-        self._queue: list[bytes] = []
+        self._queue = Pieces()
         self._queued = 0
         self._in_flight = 0
         self._failed: OSError | None = None
@@ -72,7 +73,7 @@ class SpecimenWriter:
         if self._ended is not None:
             raise RuntimeError("the specimen is ended")
         if self._failed is None and data:
-            self._queue.append(data)
+            self._queue.add(data)
             self._queued += len(data)
             self._pump()
 
@@ -108,7 +109,7 @@ class SpecimenWriter:
         if self._in_flight:
             return
         if self._queue and self._failed is None:
-            parts, self._queue = self._queue, []
+            parts = self._queue.take()
             self._in_flight, self._queued = self._queued, 0
             self._offload(lambda: self._write(parts)).addBoth(self._written)
         elif self._ending is not None:

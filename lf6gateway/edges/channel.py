@@ -37,6 +37,7 @@ class Stage(Enum):
     HEAD = "the rest of a head"
     BODY = "the rest of a body"
     ANSWER = "an answer of ours"
+    UNREAD = "the other side to read its answers"
     LINGER = "the other side to close, which was answered before it had sent everything"
     CLOSING = "the last bytes to go out"
     CLOSED = "nothing"
@@ -56,6 +57,9 @@ class GatewayChannel(HTTPChannel):
         super().__init__()
         self.stage = Stage.IDLE
         self.continue_awaited = False
+        self.served = False
+        self.since = 0.0
+        self._done: Any = None
         self._held = False
         self._unread = False
         self._lingered = 0
@@ -71,6 +75,7 @@ class GatewayChannel(HTTPChannel):
         self.totalHeadersSize = self.MAX_LENGTH = limits.max_head
         self.maxHeaders = limits.max_headers
         self._deadline = Deadline(self.site.reactor, self._deadline_reached)
+        self.since = self.site.reactor.seconds()
         super().connectionMade()
         refused = self.site.connected(self)
         if refused is None:
@@ -103,6 +108,7 @@ class GatewayChannel(HTTPChannel):
         super().dataReceived(data)
         if self.stage is Stage.IDLE and (self._buffer or self.requests):
             self.stage = Stage.HEAD
+            self.since = self.site.reactor.seconds()
             self._deadline.set(self.site.limits.header_timeout)
         if self.stage is Stage.HEAD and not self._busyReceiving and b"\n" in self._buffer:  # each CR LF is out of it
             self.refuse(problems.malformed("a line of the head ends in LF without CR"))
@@ -176,9 +182,14 @@ class GatewayChannel(HTTPChannel):
             self.requests.remove(request)
             self._linger(self.site.limits.linger)
         elif self.persistent and not self.site.draining:
-            self.stage = Stage.IDLE
+            self.served = True
+            self.since = self.site.reactor.seconds()
             self._deadline.set(self.site.limits.idle_timeout)
-            super().requestDone(request)
+            if self._waitingForTransport:
+                self.stage, self._done = Stage.UNREAD, request  # nothing more is answered until something was read
+            else:
+                self.stage = Stage.IDLE
+                super().requestDone(request)
         else:
             self.persistent = False
             super().requestDone(request)
@@ -209,6 +220,10 @@ class GatewayChannel(HTTPChannel):
     def resumeProducing(self) -> None:
         """The transport's buffer has emptied."""
         super().resumeProducing()
+        if self._done is not None:
+            request, self._done = self._done, None
+            if self.stage is Stage.UNREAD:
+                self.requestDone(request)
         if self._held:
             self._networkProducer.pauseProducing()
 
@@ -288,7 +303,7 @@ class GatewayChannel(HTTPChannel):
 
     def _deadline_reached(self) -> None:
         match self.stage:
-            case Stage.IDLE | Stage.LINGER:
+            case Stage.IDLE | Stage.UNREAD | Stage.LINGER:
                 self.loseConnection()
             case Stage.HEAD:
                 self.refuse(problems.draining() if self.site.draining else problems.too_slow("head"))
@@ -303,10 +318,26 @@ class GatewayChannel(HTTPChannel):
 
     # The end.
 
+    def pace(self, now: float) -> tuple[float, float]:
+        """For how many seconds the window of the body that comes in has lasted, and how many bytes a second came."""
+        seconds = 0.0 if self._held else now - self._window_start
+        return seconds, self._window_bytes / seconds if seconds > 0 else 0.0
+
+    def make_way(self) -> None:
+        """End for another connection's sake."""
+        match self.stage:
+            case Stage.IDLE:
+                self.loseConnection()
+            case Stage.HEAD | Stage.BODY if not self.site.crowded():
+                self.refuse(problems.too_slow("request"))
+                self._deadline.set(SHORT_LINGER)
+            case _:
+                self.transport.abortConnection()
+
     def drain(self) -> None:
         """End the connection as soon as no request is under way on it."""
         match self.stage:
-            case Stage.IDLE:
+            case Stage.IDLE | Stage.UNREAD:
                 self.loseConnection()
             case Stage.BODY if not self.requests[-1].awaits_body:
                 self.loseConnection()

@@ -16,13 +16,13 @@ from lf6gateway.edges.body import UnknownCoding, coding_of
 from lf6gateway.edges.identify import Identify, token_is_name
 from lf6gateway.edges.intake import (
     EncodedSpecimenIntake,
-    Memory,
     RecordIntake,
     Repetition,
     SpecimenIntake,
     most_encoded,
 )
 from lf6gateway.edges.message import ACKNOWLEDGED, Answer, Fields, Flow, Head, Intake
+from lf6gateway.edges.room import Room, with_reserve
 from lf6gateway.services.receive import Receiver
 from lf6gateway.values.limits import Limits
 from lf6gateway.values.problem import Refused
@@ -43,7 +43,8 @@ _READY: Final = Answer(200, _PLAIN_ANSWER, b'{"status":"ready"}')
 
 @define
 class Door:
-    """What all endpoints share. ``limits`` and ``log_requests`` may be changed while requests come in.
+    """What all endpoints share: ``memory`` for bodies of records, ``places`` for specimens, which are open files.
+    ``limits`` and ``log_requests`` may be changed while requests come in.
 
     :param offload: where bodies are decoded and large ones checked.
     :param identify: who finds the user of a request.
@@ -55,7 +56,8 @@ class Door:
     offload: Offload
     identify: Identify = token_is_name
     log_requests: bool = False
-    memory: Memory = field(factory=Memory, init=False)
+    memory: Room = field(factory=Room, init=False)
+    places: Room = field(factory=Room, init=False)
 
 
 @define
@@ -76,7 +78,7 @@ class Records:
         key = _idempotency_key(head.fields)
         incoming = head.length or 0
         _check_ready(door.receiver.admission(incoming))
-        if door.memory.held and door.memory.held + incoming > door.limits.max_waiting:
+        if not door.memory.take(incoming, with_reserve(door.limits.max_waiting, incoming)):
             raise Refused(problems.overloaded())
         if door.receiver.repeated(self._stream, user, key):
             return _repetition(head, coding, most)
@@ -113,13 +115,20 @@ class Specimens:
         _check_ready(door.receiver.admission(head.length or 0))
         if door.receiver.repeated(Stream.SPECIMEN, user, key):
             return _repetition(head, coding, most)
+        if not door.places.take(1, door.limits.max_specimens):
+            raise Refused(problems.overloaded())
         reception = door.receiver.specimen(
             user=user, uri=uri, content_type=content_type, key=key, request_id=head.request_id
         )
         if coding is None:
-            return SpecimenIntake(reception=reception, limits=door.limits, flow=flow)
+            return SpecimenIntake(reception=reception, limits=door.limits, flow=flow, places=door.places)
         return EncodedSpecimenIntake(
-            reception=reception, limits=door.limits, flow=flow, offload=door.offload, coding=coding
+            reception=reception,
+            limits=door.limits,
+            flow=flow,
+            places=door.places,
+            offload=door.offload,
+            coding=coding,
         )
 
 

@@ -1,5 +1,5 @@
-"""What is refused of a head that a parser let through: whatever two programs in a row could read in two ways. Owns these
-rules, for every HTTP channel alike; must never parse, nor know a path or a user."""
+"""What is refused of a head that a parser let through: whatever two programs in a row could read in two ways. Owns
+these rules, for every HTTP channel alike; must never parse, nor know a path or a user."""
 
 from __future__ import annotations
 

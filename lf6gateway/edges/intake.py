@@ -14,9 +14,11 @@ from lf6gateway.disk.offload import Offload
 from lf6gateway.edges import problems
 from lf6gateway.edges.body import STEP, Decoder, TooMuch, decode_whole, decoder_for
 from lf6gateway.edges.message import ACKNOWLEDGED, Answer, Flow
+from lf6gateway.edges.room import Room, pace, with_reserve
 from lf6gateway.services.receive import Receiver, SpecimenReception
 from lf6gateway.values.json_record import check_batch, check_record
 from lf6gateway.values.limits import Limits
+from lf6gateway.values.pieces import Pieces
 from lf6gateway.values.problem import Refused
 from lf6gateway.values.stream import Stream
 
@@ -35,14 +37,7 @@ def most_encoded(most: int) -> int:
     return most + most // 64 + 1024
 
 
-@define
-class Memory:
-    """The bytes of records' bodies held at this moment, over all requests."""
-
-    held: int = 0
-
-
-@define
+@define(eq=False)
 class RecordIntake:
     """The body of a report or of a batch: gathered whole, within its limits, then decoded, checked and kept.
 
@@ -51,7 +46,7 @@ class RecordIntake:
 
     _receiver: Receiver
     _limits: Limits
-    _memory: Memory
+    _memory: Room
     _offload: Offload
     _stream: Stream
     _user: str
@@ -60,8 +55,9 @@ class RecordIntake:
     _coding: str | None
     _batch: bool
     answer: Deferred[Answer] = field(factory=Deferred, init=False)
-    _chunks: list[bytes] = field(factory=list, init=False)
+    _begun: float = field(default=0.0, init=False)
     _size: int = field(default=0, init=False)
+    _pieces: Pieces = field(factory=Pieces, init=False)
     _gone: bool = field(default=False, init=False)
     _storing: bool = field(default=False, init=False)
 
@@ -76,15 +72,22 @@ class RecordIntake:
                 raise Refused(problems.too_large(self._most))
         elif size > most_encoded(self._most):
             raise Refused(problems.too_large(most_encoded(self._most), encoded=True))
-        others = self._memory.held - self._size
-        if others and others + size > self._limits.max_waiting:
+        memory = self._memory
+        if not self._size:
+            self._begun = memory.now()
+            memory.enter(self)
+        limit = with_reserve(self._limits.max_waiting, size)
+        if memory.held > self._size and not memory.take(len(chunk), limit):
             raise Refused(problems.overloaded())
-        self._memory.held += len(chunk)
+        if self._gone:
+            return  # it was this one that had to give way
+        memory.held += len(chunk)
         self._size = size
-        self._chunks.append(chunk)
+        self._pieces.add(chunk)
 
     def whole(self) -> None:
         self._storing = True
+        self._memory.leave(self)
         Deferred.fromCoroutine(self._store()).addBoth(self._end)
 
     def abort(self) -> None:
@@ -92,9 +95,16 @@ class RecordIntake:
         if not self._storing:
             self._release()
 
+    def pace(self, now: float) -> float | None:
+        return pace(self._begun, now, self._size) if self._size else None
+
+    def give_way(self) -> None:
+        self._gone = True
+        self._release()
+        self.answer.errback(Refused(problems.too_slow("body")))
+
     async def _store(self) -> Answer:
         lines, count = self._checked() if self._quick() else await self._offload(self._checked)
-        self._chunks.clear()
         if not self._gone:  # a sender that is gone asks again: what it cannot see acknowledged is better not kept
             await self._receiver.records(
                 self._stream, user=self._user, lines=lines, count=count, key=self._key, request_id=self._request_id
@@ -106,10 +116,10 @@ class RecordIntake:
 
     def _checked(self) -> tuple[bytes, int]:
         if self._coding is None:
-            body = b"".join(self._chunks)
+            body = b"".join(self._pieces.take())
         else:
             try:
-                body = decode_whole(self._coding, self._chunks, self._most)
+                body = decode_whole(self._coding, self._pieces.take(), self._most)
             except TooMuch:
                 raise Refused(problems.too_large(self._most)) from None
         if self._batch:
@@ -124,22 +134,54 @@ class RecordIntake:
             self.answer.callback(result)
 
     def _release(self) -> None:
+        self._memory.leave(self)
         self._memory.held -= self._size
         self._size = 0
-        self._chunks.clear()
+        self._pieces.clear()
 
 
-@define
-class SpecimenIntake:
-    """The body of a specimen, passed to the disk as it comes; its sender waits while the disk is behind."""
+@define(eq=False)
+class _OpenSpecimen:
+    """The body of a specimen, which takes up one of the places there are for them until it is whole or given up."""
 
     _reception: SpecimenReception
     _limits: Limits
     _flow: Flow
+    _places: Room
     answer: Deferred[Answer] = field(factory=Deferred, init=False)
     _size: int = field(default=0, init=False)
     _held: bool = field(default=False, init=False)
     _over: bool = field(default=False, init=False)
+    _begun: float = field(default=0.0, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._begun = self._places.now()
+        self._places.held += 1
+        self._places.enter(self)
+
+    def abort(self) -> None:
+        if self._leave():
+            self._reception.abort().addErrback(_not_removed)
+
+    def pace(self, now: float) -> float | None:
+        return None if self._held else pace(self._begun, now, self._size)
+
+    def give_way(self) -> None:
+        self.abort()
+        self.answer.errback(Refused(problems.too_slow("body")))
+
+    def _leave(self) -> bool:
+        if self._over:
+            return False
+        self._over = True
+        self._places.held -= 1
+        self._places.leave(self)
+        return True
+
+
+@define(eq=False)
+class SpecimenIntake(_OpenSpecimen):
+    """A specimen that is passed to the disk as it comes; its sender waits while the disk is behind."""
 
     def data(self, chunk: bytes) -> None:
         self._size += len(chunk)
@@ -152,15 +194,10 @@ class SpecimenIntake:
             self._reception.when_drained().addCallbacks(self._drained, self._failed)
 
     def whole(self) -> None:
-        self._over = True
+        self._leave()
         Deferred.fromCoroutine(self._reception.commit()).addCallbacks(
             lambda _: self.answer.callback(ACKNOWLEDGED), self.answer.errback
         )
-
-    def abort(self) -> None:
-        if not self._over:
-            self._over = True
-            self._reception.abort().addErrback(_not_removed)
 
     def _drained(self, _: object) -> None:
         self._held = False
@@ -171,24 +208,17 @@ class SpecimenIntake:
             self.answer.errback(failure)
 
 
-@define
-class EncodedSpecimenIntake:
-    """The body of a compressed specimen, decoded piece by piece in a thread on its way to the disk."""
+@define(eq=False)
+class EncodedSpecimenIntake(_OpenSpecimen):
+    """A compressed specimen, decoded piece by piece in a thread on its way to the disk."""
 
-    _reception: SpecimenReception
-    _limits: Limits
-    _flow: Flow
-    _offload: Offload
-    _coding: str
-    answer: Deferred[Answer] = field(factory=Deferred, init=False)
+    _offload: Offload = field(kw_only=True)
+    _coding: str = field(kw_only=True)
     _decoder: Decoder = field(init=False)
-    _queue: list[bytes] = field(factory=list, init=False)
+    _queue: Pieces = field(factory=Pieces, init=False)
     _queued: int = field(default=0, init=False)
     _encoded_size: int = field(default=0, init=False)
-    _size: int = field(default=0, init=False)
-    _held: bool = field(default=False, init=False)
     _ended: bool = field(default=False, init=False)
-    _over: bool = field(default=False, init=False)
     _running: bool = field(default=False, init=False)
 
     @_decoder.default
@@ -200,7 +230,7 @@ class EncodedSpecimenIntake:
         most = most_encoded(self._limits.max_specimen)
         if self._encoded_size > most:
             raise Refused(problems.too_large(most, encoded=True))
-        self._queue.append(chunk)
+        self._queue.add(chunk)
         self._queued += len(chunk)
         if self._queued > ENCODED_AHEAD and not self._held:
             self._held = True
@@ -212,10 +242,11 @@ class EncodedSpecimenIntake:
         self._run()
 
     def abort(self) -> None:
-        if not self._over:
-            self._over = True
-            self._queue.clear()
-            self._reception.abort().addErrback(_not_removed)
+        self._queue.clear()
+        super().abort()
+
+    def pace(self, now: float) -> float | None:
+        return None if self._held else pace(self._begun, now, self._encoded_size)
 
     def _stopped(self) -> bool:
         return self._over
@@ -228,9 +259,8 @@ class EncodedSpecimenIntake:
     async def _decode(self) -> None:
         """Decode what has come, until there is nothing more for now; at the end of the body, commit."""
         while not self._over:
-            for chunk in self._queue:
+            for chunk in self._queue.take():
                 self._decoder.feed(chunk)
-            self._queue.clear()
             self._queued = 0
             pieces = await self._offload(lambda: self._decoder.take(STEP))
             if self._stopped():
@@ -251,7 +281,7 @@ class EncodedSpecimenIntake:
                 continue
             if self._ended:
                 self._decoder.finish()
-                self._over = True
+                self._leave()
                 await self._reception.commit()
                 self.answer.callback(ACKNOWLEDGED)
                 return

@@ -11,6 +11,7 @@ from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from lf6gateway.edges.descriptors import open_files, within
 from lf6gateway.edges.mounting import gateway_resource
 from lf6gateway.edges.ports import Bound, listen
 from lf6gateway.edges.resources import GatewayResource
@@ -62,14 +63,15 @@ class ListeningGateway(Service):
         if not self.running:
             return
         self._resource = gateway_resource(self._gateway)
-        self._site = GatewaySite(self._resource, Limits.of(self._gateway.settings), reactor=self._reactor)
+        self._resource.door.limits = limits = within(Limits.of(self._gateway.settings), open_files())
+        self._site = GatewaySite(self._resource, limits, reactor=self._reactor)
         self._ports = await listen(self._reactor, self._site, self._bound, self._endpoints)
 
     def reconfigure(self, settings: Settings) -> None:
         """See ``GatewayService``; the limits of requests change with the next one."""
         self._gateway.reconfigure(settings)
         if self._site is not None and self._resource is not None:
-            self._site.limits = self._resource.door.limits = Limits.of(settings)
+            self._site.limits = self._resource.door.limits = within(Limits.of(settings), open_files())
             self._resource.door.log_requests = settings.log.level == "debug"
 
     def stopService(self) -> Deferred[None]:

@@ -126,7 +126,7 @@ def draining() -> Problem:
 
 def overloaded() -> Problem:
     """503: too much is being received at this moment."""
-    return unavailable("overloaded", "more is being received at this moment than memory is set aside for", 1)
+    return unavailable("overloaded", "more is being received at this moment than room is set aside for", 1)
 
 
 def too_many_connections() -> Problem:

@@ -13,12 +13,13 @@ from twisted.web.server import Site
 
 from lf6gateway.edges import problems
 from lf6gateway.edges.channel import GatewayChannel
+from lf6gateway.edges.crowding import dispensable
 from lf6gateway.edges.request import GatewayRequest
 from lf6gateway.values.limits import Limits
 from lf6gateway.values.problem import Problem
 
-_REFUSED_AT_ONCE: Final = 1_000
-"""How many connections beyond the limit are answered at the same time; any more are cut without a word."""
+_LOOK_AGAIN: Final = 0.25
+"""Seconds until it is looked again who could make way, after nobody could."""
 
 
 class GatewaySite(Site):
@@ -40,6 +41,7 @@ class GatewaySite(Site):
         self._channels: set[GatewayChannel] = set()
         self._refused: set[GatewayChannel] = set()
         self._drained: list[Deferred[None]] = []
+        self._look_at = 0.0
 
     @property
     def connections(self) -> int:
@@ -83,7 +85,7 @@ class GatewaySite(Site):
         """A connection has come; the reason, if it cannot be had."""
         if self.draining:
             problem = problems.draining()
-        elif len(self._channels) >= self.limits.max_connections:
+        elif len(self._channels) >= self.limits.max_connections and not self._make_room():
             problem = problems.too_many_connections()
         else:
             self._channels.add(channel)
@@ -93,7 +95,20 @@ class GatewaySite(Site):
 
     def crowded(self) -> bool:
         """Whether even refusing is too much now."""
-        return len(self._refused) > _REFUSED_AT_ONCE
+        return len(self._refused) > self.limits.max_refused
+
+    def _make_room(self) -> bool:
+        now = self.reactor.seconds()
+        if now < self._look_at:
+            return False
+        for channel in dispensable(self._channels, now, max(1, self.limits.max_connections // 100)):
+            self._channels.discard(channel)
+            self._refused.add(channel)
+            channel.make_way()
+        if len(self._channels) < self.limits.max_connections:
+            return True
+        self._look_at = now + _LOOK_AGAIN
+        return False
 
     def disconnected(self, channel: GatewayChannel) -> None:
         """A connection is gone."""

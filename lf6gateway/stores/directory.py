@@ -339,11 +339,16 @@ def _lock(descriptor: int, folder: str) -> None:
             return
 
 
+def _private(path: str, flags: int) -> int:
+    """Opens a file for nobody else."""
+    return os.open(path, flags, 0o600)
+
+
 def _fresh(path: str) -> BinaryIO:
     """An empty file of that name; what a crash left there goes."""
     with suppress(FileNotFoundError):
         os.unlink(path)
-    return open(path, "xb")
+    return open(path, "xb", opener=_private)
 
 
 def _opened_piece(path: str) -> BinaryIO:
@@ -390,7 +395,7 @@ def _make_dirs(folder: str) -> None:
         folder = os.path.dirname(folder)
     for one in reversed(missing):
         try:
-            os.mkdir(one)
+            os.mkdir(one, 0o700)
         except FileExistsError:
             continue
         _sync_dir(os.path.dirname(one))

@@ -14,18 +14,22 @@ class Limits:
     """Sizes in bytes, spans in seconds.
 
     ``max_report``, ``max_batch`` and ``max_specimen`` hold for decoded bodies; ``max_waiting`` is the most that bodies
-    of records may take up in memory, all together, before more are refused. ``min_body_rate`` is the least that a
-    client must send of a body, in bytes a second, measured over ``body_timeout``. ``linger`` bounds how long, and
-    ``linger_bytes`` how much, is still read of a body that was refused, so that its sender gets to see the answer.
+    of records may take up in memory, all together, before more are refused, and ``max_specimens`` how many specimens
+    may come in at the same time. ``min_body_rate`` is the least that a client must send of a body, in bytes a second,
+    measured over ``body_timeout``. ``linger`` bounds how long, and ``linger_bytes`` how much, is still read of a body
+    that was refused, so that its sender gets to see the answer. ``max_refused`` is how many connections beyond
+    ``max_connections`` are told why at the same time; any more are cut without a word.
     """
 
     max_report: int = MIB
     max_batch: int = 32 * MIB
     max_specimen: int = 256 * MIB
     max_waiting: int = 64 * MIB
+    max_specimens: int = 1_000
     max_head: int = 32 * KIB
     max_headers: int = 200
     max_connections: int = 10_000
+    max_refused: int = 1_000
     header_timeout: float = 10.0
     body_timeout: float = 30.0
     idle_timeout: float = 75.0

@@ -403,7 +403,12 @@ def test_what_it_writes_is_for_nobody_else(gateway: Make, tmp_path: Path) -> Non
     daemon = gateway(aggregation={"usage_interval": "1h", "error_interval": "1h"}).start()
     assert daemon.put("/usage", b'{"n":1}', Idempotency_Key="k") == 204
     assert daemon.put("/specimen?uri=a", b"1") == 204
-    for path in daemon.cache.rglob("*"):
+    assert daemon.stop() == 0
+    daemon.start()
+    assert daemon.put("/usage", b'{"n":2}') == 204
+    written = [*daemon.cache.rglob("*"), tmp_path / "objects", *(tmp_path / "objects").rglob("*")]
+    assert any(path.suffix == ".gz" for path in written) and any(path.name == ".meta" for path in written)
+    for path in written:
         assert path.stat().st_mode & 0o077 == 0, path
 
 

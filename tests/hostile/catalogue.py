@@ -9,9 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 SMUGGLED_USER = "mallory"
-SMUGGLED = (
-    b"PUT /usage HTTP/1.1\r\nHost: gateway\r\nUser-Token: mallory\r\nContent-Length: 10\r\n\r\n" + b'"smuggled"'
-)
+SMUGGLED = b"PUT /usage HTTP/1.1\r\nHost: gateway\r\nUser-Token: mallory\r\nContent-Length: 10\r\n\r\n" + b'"smuggled"'
 
 
 @dataclass(frozen=True)
@@ -46,7 +44,9 @@ def refused(name: str, sent: bytes, why: str, status: int = 400) -> Case:
 def _smuggling() -> Iterable[Case]:
     te, body = "Transfer-Encoding: chunked", b"0\r\n\r\n"
     length = f"Content-Length: {len(SMUGGLED)}"
-    yield refused("CL.TE", head(length, te) + body, "a length and chunks at once: RFC 9112 6.1 lets only refusal be safe")
+    yield refused(
+        "CL.TE", head(length, te) + body, "a length and chunks at once: RFC 9112 6.1 lets only refusal be safe"
+    )
     yield refused("TE.CL", head(te, "Content-Length: 5") + body, "the same in the other order")
     yield refused("TE.TE equal", head(te, te) + body, "two codings could be read as chunked twice")
     yield refused("TE.TE odd second", head(te, "Transfer-Encoding: x") + body, "one of them may be overlooked")
@@ -58,9 +58,13 @@ def _smuggling() -> Iterable[Case]:
         )
     ):  # fmt: skip
         yield refused(
-            f"TE value {number}", head(f"Transfer-Encoding: {value}") + body, f"{value!r} is not the one coding there is"
+            f"TE value {number}",
+            head(f"Transfer-Encoding: {value}") + body,
+            f"{value!r} is not the one coding there is",
         )
-    yield refused("TE and identity with a length", head("Transfer-Encoding: identity", "Content-Length: 1") + b"1", "both")
+    yield refused(
+        "TE and identity with a length", head("Transfer-Encoding: identity", "Content-Length: 1") + b"1", "both"
+    )
     yield refused("TE with a space before the colon", head("Transfer-Encoding : chunked") + body, "RFC 9112 5.1")
     yield refused("TE with a tab before the colon", head("Transfer-Encoding\t: chunked") + body, "RFC 9112 5.1")
     yield refused("TE with a leading space", head(" Transfer-Encoding: chunked") + body, "a fold, or a field")
@@ -72,19 +76,43 @@ def _smuggling() -> Iterable[Case]:
     yield refused("TE in HTTP/1.0", head(te, version="HTTP/1.0") + body, "HTTP/1.0 has no chunks")
     yield refused("TE with an odd name", head("Transfer_Encoding\x80: chunked") + body, "a field name is a token")
     for number, value in enumerate(
-        ("+1", "-1", "0x1", "1 1", "1,1", "1, 1", "1.0", "1e0", " ", "", "one", "\u00b2", "1\x00", "1_0", "9" * 400 + "x")
+        (
+            "+1",
+            "-1",
+            "0x1",
+            "1 1",
+            "1,1",
+            "1, 1",
+            "1.0",
+            "1e0",
+            " ",
+            "",
+            "one",
+            "\u00b2",
+            "1\x00",
+            "1_0",
+            "9" * 400 + "x",
+        )
     ):
-        yield refused(f"CL value {number}", head(f"Content-Length: {value}") + b"1", f"{value[:9]!r} is not digits alone")
+        yield refused(
+            f"CL value {number}", head(f"Content-Length: {value}") + b"1", f"{value[:9]!r} is not digits alone"
+        )
     yield refused("CL twice, equal", head("Content-Length: 1", "Content-Length: 1") + b"1", "one of them is overlooked")
     yield refused("CL twice, unequal", head("Content-Length: 1", "Content-Length: 0") + b"1", "they say two things")
     yield refused("CL with a space before the colon", head("Content-Length : 1") + b"1", "RFC 9112 5.1")
     yield refused("CL in a fold", head("Content-Length: 1", " 2") + b"1", "obs-fold is not taken")
-    yield refused("CL beyond all numbers", head("Content-Length: " + "9" * 5000) + b"1", "more digits than a number has")
+    yield refused(
+        "CL beyond all numbers", head("Content-Length: " + "9" * 5000) + b"1", "more digits than a number has"
+    )
     yield refused("CL of an exabyte", head("Content-Length: 1152921504606846976"), "more than is taken", 413)
     yield Case("CL with zeros in front", head("Content-Length: 0001") + b"1", (204,), "digits", False, b"1\n")
     yield Case("no CL and no TE", head(), (411,), "a body is announced", False)
     yield Case(
-        "a body on GET", b"GET /health HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n1", (200,), "read and dropped", False
+        "a body on GET",
+        b"GET /health HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\n\r\n1",
+        (200,),
+        "read and dropped",
+        False,
     )
 
 
@@ -132,7 +160,9 @@ def _heads() -> Iterable[Case]:
 
     for version in ("HTTP/0.9", "HTTP/1.2", "HTTP/1.10", "HTTP/01.1", "HTTP/2.0", "HTTP/3", "http/1.1", "HTTP/1.1 ",
                     "HTTP /1.1", "HTTPS/1.1", "HTTP/1,1", "HTTP/+1.1", "ICY/1.1", ""):  # fmt: skip
-        yield start(f"PUT /usage {version}".encode(), "HTTP/1.1 and HTTP/1.0 are the versions there are", f"version {version!r}")
+        yield start(
+            f"PUT /usage {version}".encode(), "HTTP/1.1 and HTTP/1.0 are the versions there are", f"version {version!r}"
+        )
     yield refused("HTTP/0.9", b"GET /health\r\n\r\n", "it has no version and no fields")
     yield start(b"PUT  /usage HTTP/1.1", "one space", "two spaces in the request line")
     yield start(b"PUT\t/usage HTTP/1.1", "a space, not a tab", "a tab in the request line")
@@ -151,7 +181,9 @@ def _heads() -> Iterable[Case]:
     yield refused("no Host", line + rest, "RFC 9112 3.2")
     yield refused("two Hosts", line + b"Host: a\r\nHost: b\r\n" + rest, "RFC 9112 3.2")
     yield refused("two equal Hosts", line + b"Host: a\r\nHost: a\r\n" + rest, "RFC 9112 3.2")
-    for number, host in enumerate((b"a b", b"a/b", b"a@b", b"a:b", b"a\x80", b"a, b", b"[::1", b"a?b", b"a#b", b"a\\b")):
+    for number, host in enumerate(
+        (b"a b", b"a/b", b"a@b", b"a:b", b"a\x80", b"a, b", b"[::1", b"a?b", b"a#b", b"a\\b")
+    ):
         if host != b"a, b":
             yield refused(f"Host value {number}", line + b"Host: " + host + b"\r\n" + rest, f"{host!r} names no host")
     yield Case("HTTP/1.0 without Host", b"PUT /usage HTTP/1.0\r\n" + rest, (204,), "it needs none", True, b"1\n")
@@ -161,7 +193,9 @@ def _heads() -> Iterable[Case]:
     yield refused("a field without a colon", head("nonsense", "Content-Length: 1") + b"1", "a field has one")
     yield refused("a space in a field name", head("A B: c", "Content-Length: 1") + b"1", "a name is a token")
     yield refused("a space before a colon", head("Hos : c", "Content-Length: 1") + b"1", "RFC 9112 5.1")
-    yield refused("an escape sequence in a field", head("A: \x1b[2J", "Content-Length: 1") + b"1", "a control character")
+    yield refused(
+        "an escape sequence in a field", head("A: \x1b[2J", "Content-Length: 1") + b"1", "a control character"
+    )
     yield refused("a field on two lines", head("A: b", " c", "Content-Length: 1") + b"1", "obs-fold is not taken")
     yield refused("a field name of UTF-8", head("Ä: b", "Content-Length: 1") + b"1", "a name is a token")
     yield refused("a flood of fields", head(*["A: b"] * 300, "Content-Length: 1") + b"1", "200 are taken", 431)
@@ -196,7 +230,14 @@ def _targets() -> Iterable[Case]:
     yield target("/%75sage", 204, "the same path by RFC 3986")
     yield target("/specimen", 400, "no uri")
     yield target("/specimen?uri=" + "%41" * 20_000, 431, "32 KiB are taken")
-    for method, status in (("TRACE", 405), ("CONNECT", 405), ("DELETE", 405), ("PRI", 405), ("put", 405), ("X" * 3000, 405)):
+    for method, status in (
+        ("TRACE", 405),
+        ("CONNECT", 405),
+        ("DELETE", 405),
+        ("PRI", 405),
+        ("put", 405),
+        ("X" * 3000, 405),
+    ):
         yield Case(
             f"method {method[:9]}", head("Content-Length: 1", method=method) + b"1", (status,), "PUT and POST", False
         )
