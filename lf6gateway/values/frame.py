@@ -100,16 +100,23 @@ def parse_header(data: bytes) -> FrameHeader | None:
 
 
 def payload_fits(header: FrameHeader, payload: bytes) -> bool:
-    """Whether a payload is the one that was written."""
-    return len(payload) == header.payload and google_crc32c.value(payload) == header.checksum
+    """Whether a payload is the one that was written, by a writer of ours: the names in it are UTF-8."""
+    if len(payload) != header.payload or google_crc32c.value(payload) != header.checksum:
+        return False
+    try:
+        _names(header, payload)
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def decode(header: FrameHeader, payload: bytes) -> Entry:
-    """The entry of a frame whose payload fits.
+    """The entry of a frame whose payload fits."""
+    user, key, request_id = _names(header, payload)
+    return Entry(header.received_ns, user, payload[header.names :], header.count, key or None, request_id)
 
-    :raises UnicodeDecodeError: a name in it is not UTF-8, which no writer of ours made.
-    """
+
+def _names(header: FrameHeader, payload: bytes) -> tuple[str, str, str]:
     user = payload[: header.user].decode("utf-8")
     key = payload[header.user : header.user + header.key].decode("utf-8")
-    request_id = payload[header.user + header.key : header.names].decode("utf-8")
-    return Entry(header.received_ns, user, payload[header.names :], header.count, key or None, request_id)
+    return user, key, payload[header.user + header.key : header.names].decode("utf-8")
