@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from lf6gateway.edges.memory import Memory
 from lf6gateway.edges.room import Room
 from lf6gateway.values.limits import Limits
 from tests.http_support import Connection, Gateway, chunked, request
@@ -107,8 +108,12 @@ class Hand:
 def short_of_memory() -> tuple[Gateway, Hand]:
     gateway = Gateway(Limits(max_waiting=1_000_000))
     hand = Hand()
-    gateway.resource.door.memory = Room(now=hand)
+    gateway.resource.door.memory = Memory(1_000_000, now=hand)
     return gateway, hand
+
+
+def text(size: int) -> bytes:
+    return b'"%s"' % (b"x" * (size - 2))
 
 
 def test_slow_bodies_that_fill_the_memory_make_way_for_those_that_come() -> None:
@@ -117,35 +122,37 @@ def test_slow_bodies_that_fill_the_memory_make_way_for_those_that_come() -> None
     hand.seconds = 20.0
     assert gateway.ask(request("PUT", "/usage", b" " * 200_000 + b"2")).status == 204
     assert slow[0].reply().problem["type"].endswith(":too-slow")
-    assert slow[1].raw == b""
+    assert slow[1].raw == b""  # it was we who held that one
     slow[1].send(b"1")
     assert slow[1].reply().status == 204
     assert gateway.resource.door.memory.held == 0
     assert gateway.backend.usage.lines.split() == [b"2", b"1"]
 
 
+def test_one_that_sends_nothing_when_it_has_its_turn_makes_way_too() -> None:
+    gateway, hand = short_of_memory()
+    silent = sent(gateway, request("PUT", "/usage", None, "Content-Length: 900000"))
+    gateway.backend.usage.by_hand = True
+    quick = [sent(gateway, request("PUT", "/usage", text(490_000))) for _ in range(2)]
+    hand.seconds = 1.0
+    last = sent(gateway, chunked("PUT", "/usage", [text(10_000)]))
+    assert silent.reply().status == 408
+    gateway.backend.usage.flush()
+    gateway.backend.usage.flush()
+    assert [one.reply().status for one in (*quick, last)] == [204] * 3
+
+
 def test_small_bodies_have_a_reserve_that_large_ones_do_not_get() -> None:
     gateway, _ = short_of_memory()
-    large = [sent(gateway, request("PUT", "/usage", b" " * 490_000 + b"1")[:-1]) for _ in range(2)]
-    assert gateway.ask(request("PUT", "/usage", b" " * 70_000 + b"1")).status == 503
+    gateway.backend.usage.by_hand = True
+    large = [sent(gateway, request("PUT", "/usage", text(499_900))) for _ in range(2)]
+    assert gateway.ask(request("PUT", "/usage", text(70_000))).status == 503
     assert gateway.ask(chunked("PUT", "/usage", [b" " * 30_000] * 3 + [b"1"])).status == 503
-    assert gateway.ask(request("PUT", "/usage", b" " * 60_000 + b"1")).status == 204
-    assert gateway.ask(chunked("PUT", "/usage", [b" " * 30_000] * 2 + [b"1"])).status == 204
-    for connection in large:
-        connection.hang_up()
-    assert gateway.resource.door.memory.held == 0
-
-
-def test_a_slow_body_may_have_to_make_way_for_itself() -> None:
-    gateway, hand = short_of_memory()
-    first = sent(gateway, request("PUT", "/usage", b" " * 590_000 + b"1")[:-1])
-    hand.seconds = 1.0
-    second = sent(gateway, chunked("PUT", "/usage", [b" " * 100_000] * 4 + [b"1"])[:-200_000])
-    hand.seconds = 9.0
-    second.send(b" " * 200_000)
-    assert {reply.status for one in (first, second) for reply in one.replies()} <= {408, 503, 400}
-    first.hang_up()
-    second.hang_up()
+    small = sent(gateway, request("PUT", "/usage", text(60_000)))
+    assert small.raw == b""
+    for _ in range(3):
+        gateway.backend.usage.flush()
+    assert [one.reply().status for one in (*large, small)] == [204] * 3
     assert gateway.resource.door.memory.held == 0
 
 
@@ -154,9 +161,12 @@ def test_a_brisk_body_makes_way_for_nobody(pace: int) -> None:
     gateway, hand = short_of_memory()
     one = sent(gateway, request("PUT", "/usage", b" " * 990_000 + b"1")[:-1])
     hand.seconds = 990_000 / pace
-    status = gateway.ask(request("PUT", "/usage", b" " * 200_000 + b"2")).status
-    assert (status, bool(one.raw)) == ((204, True) if pace == 1_000 else (503, False))
-    one.hang_up()
+    other = sent(gateway, request("PUT", "/usage", b" " * 200_000 + b"2"))
+    if pace == 1_000:
+        assert (one.reply().status, other.reply().status) == (408, 204)
+    else:
+        assert (one.raw, other.reply().status) == (b"", 503)
+        one.hang_up()
 
 
 # Specimens.

@@ -537,9 +537,11 @@ def test_too_much_waiting_for_the_disk_is_told() -> None:
     gateway = Gateway(backend=Backend(max_waiting=1_000))
     gateway.backend.usage.by_hand = True
     first = gateway.connect()
-    first.send(request("PUT", "/usage", b'"' + b"x" * 900 + b'"'))
+    first.send(request("PUT", "/usage", b'"' + b"x" * 1_000 + b'"'))
     reply = gateway.ask(request("PUT", "/error", b'"' + b"x" * 200 + b'"'))
     assert (reply.status, reply.problem["reason"]) == (503, "busy")
+    assert gateway.ask(request("GET", "/ready")).problem["reason"] == "busy"
+    assert gateway.ask(request("GET", "/health")).status == 200
     gateway.backend.usage.flush()
     assert first.reply().status == 204
 
@@ -685,7 +687,7 @@ def test_a_request_is_one_line_in_the_log_when_asked_for() -> None:
 def test_limits_may_change_while_it_serves() -> None:
     gateway = Gateway()
     assert gateway.ask(request("PUT", "/usage", b'"' + b"x" * 100 + b'"')).status == 204
-    gateway.resource.door.limits = Limits(max_report=50)
+    gateway.resource.door.set_limits(Limits(max_report=50))
     assert gateway.ask(request("PUT", "/usage", b'"' + b"x" * 100 + b'"')).status == 413
 
 

@@ -8,7 +8,7 @@ from twisted.python.failure import Failure
 
 from lf6gateway.disk.space import Refusal
 from lf6gateway.disk.unavailable import SpoolUnavailable
-from lf6gateway.services.receive import Receiver
+from lf6gateway.services.receive import PROMISED, Receiver
 from lf6gateway.values.idempotency import digest_of
 from lf6gateway.values.stream import Stream
 from tests.deferreds import result_of
@@ -199,11 +199,42 @@ def test_what_waits_for_the_disk_is_bounded_and_one_request_always_fits() -> Non
     assert backend.receiver.refusal(1_000_000) is None
     backend.usage.by_hand = True
     send(backend, b"x" * 60)
-    assert backend.receiver.refusal(40) is None
-    refusal = backend.receiver.refusal(41)
+    assert backend.receiver.refusal(1_000_000) is None
+    send(backend, b"x" * 40)
+    refusal = backend.receiver.refusal(1)
     assert refusal is not None and refusal.reason == "busy"
     backend.usage.flush()
-    assert backend.receiver.refusal(41) is None
+    assert backend.receiver.refusal(1) is None
+
+
+def test_the_limit_of_the_spool_holds_for_what_is_appended_at_the_same_time() -> None:
+    backend = Backend(max_bytes=100)
+    backend.usage.by_hand = True
+    first, second = send(backend, b"x" * 59 + b"\n"), send(backend, b"x" * 59 + b"\n")
+    assert failed(second).reason == "spool_full"
+    refusal = backend.receiver.refusal(41)
+    assert refusal is not None and refusal.reason == "spool_full"
+    assert backend.receiver.refusal(40) is None
+    backend.usage.flush()
+    result_of(first)
+    assert backend.usage.lines == b"x" * 59 + b"\n"
+
+
+def test_the_limit_of_the_spool_holds_for_specimens_that_come_in_at_the_same_time() -> None:
+    backend = Backend(max_bytes=100)
+    first = backend.receiver.specimen(user="a", uri="u", content_type=None, key=None, request_id="r", length=60)
+    assert backend.receiver.refusal(40) is None
+    refusal = backend.receiver.refusal(41)
+    assert refusal is not None and refusal.reason == "spool_full"
+    result_of(first.abort())
+    assert backend.receiver.refusal(100) is None
+
+
+def test_a_slow_sender_of_a_large_specimen_keeps_no_more_room_from_others_than_one_mebibyte() -> None:
+    backend = Backend(max_bytes=PROMISED + 100)
+    backend.receiver.specimen(user="a", uri="u", content_type=None, key=None, request_id="r", length=1 << 40)
+    assert backend.receiver.refusal(100) is None
+    assert backend.receiver.refusal(101) is not None
 
 
 def test_a_specimen_repeated_while_the_first_comes_in_is_kept_once_whoever_ends_first() -> None:

@@ -15,14 +15,16 @@ from lf6gateway.edges import problems
 from lf6gateway.edges.body import UnknownCoding, coding_of
 from lf6gateway.edges.identify import Identify, token_is_name
 from lf6gateway.edges.intake import (
+    LARGE,
     EncodedSpecimenIntake,
     RecordIntake,
     Repetition,
     SpecimenIntake,
     most_encoded,
 )
+from lf6gateway.edges.memory import Memory
 from lf6gateway.edges.message import ACKNOWLEDGED, Answer, Fields, Flow, Head, Intake
-from lf6gateway.edges.room import Room, with_reserve
+from lf6gateway.edges.room import Room
 from lf6gateway.services.receive import Receiver
 from lf6gateway.values.limits import Limits
 from lf6gateway.values.problem import Refused
@@ -44,7 +46,7 @@ _READY: Final = Answer(200, _PLAIN_ANSWER, b'{"status":"ready"}')
 @define
 class Door:
     """What all endpoints share: ``memory`` for bodies of records, ``places`` for specimens, which are open files.
-    ``limits`` and ``log_requests`` may be changed while requests come in.
+    ``log_requests`` may be changed while requests come in.
 
     :param offload: where bodies are decoded and large ones checked.
     :param identify: who finds the user of a request.
@@ -56,8 +58,16 @@ class Door:
     offload: Offload
     identify: Identify = token_is_name
     log_requests: bool = False
-    memory: Room = field(factory=Room, init=False)
+    memory: Memory = field(init=False)
     places: Room = field(factory=Room, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self.memory = Memory(self.limits.max_waiting)
+
+    def set_limits(self, limits: Limits) -> None:
+        """Limits that hold from the next request on."""
+        self.limits = limits
+        self.memory.cap = limits.max_waiting
 
 
 @define
@@ -76,16 +86,15 @@ class Records:
         most = door.limits.max_batch if batch else door.limits.max_report
         _check_length(head, most, coding)
         key = _idempotency_key(head.fields)
-        incoming = head.length or 0
-        _check_ready(door.receiver.admission(incoming))
-        if not door.memory.take(incoming, with_reserve(door.limits.max_waiting, incoming)):
+        _check_ready(door.receiver.admission(head.length or 0))
+        if not door.memory.admits(head.length):
             raise Refused(problems.overloaded())
         if door.receiver.repeated(self._stream, user, key):
             return _repetition(head, coding, most)
         return RecordIntake(
             receiver=door.receiver,
             limits=door.limits,
-            memory=door.memory,
+            share=door.memory.share(flow, waits=head.length is None or head.length > LARGE),
             offload=door.offload,
             stream=self._stream,
             user=user,
@@ -118,7 +127,12 @@ class Specimens:
         if not door.places.take(1, door.limits.max_specimens):
             raise Refused(problems.overloaded())
         reception = door.receiver.specimen(
-            user=user, uri=uri, content_type=content_type, key=key, request_id=head.request_id
+            user=user,
+            uri=uri,
+            content_type=content_type,
+            key=key,
+            request_id=head.request_id,
+            length=head.length if coding is None else None,
         )
         if coding is None:
             return SpecimenIntake(reception=reception, limits=door.limits, flow=flow, places=door.places)
@@ -150,6 +164,8 @@ class Ready:
     def open(self, head: Head, flow: Flow) -> Answer | Intake:
         _check_method(head, ASKING)
         _check_ready(self._door.receiver.refusal())
+        if self._door.memory.full:
+            raise Refused(problems.overloaded())
         return _READY
 
 

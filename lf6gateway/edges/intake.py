@@ -13,8 +13,9 @@ from twisted.python.failure import Failure
 from lf6gateway.disk.offload import Offload
 from lf6gateway.edges import problems
 from lf6gateway.edges.body import STEP, Decoder, TooMuch, decode_whole, decoder_for
+from lf6gateway.edges.memory import Share
 from lf6gateway.edges.message import ACKNOWLEDGED, Answer, Flow
-from lf6gateway.edges.room import Room, pace, with_reserve
+from lf6gateway.edges.room import Room, pace
 from lf6gateway.services.receive import Receiver, SpecimenReception
 from lf6gateway.values.json_record import check_batch, check_record
 from lf6gateway.values.limits import Limits
@@ -41,12 +42,13 @@ def most_encoded(most: int) -> int:
 class RecordIntake:
     """The body of a report or of a batch: gathered whole, within its limits, then decoded, checked and kept.
 
-    ``coding`` is its content coding, ``batch`` whether it holds a record a line.
+    ``share`` is its part of the memory for such bodies, ``coding`` its content coding, ``batch`` whether it holds a
+    record a line.
     """
 
     _receiver: Receiver
     _limits: Limits
-    _memory: Room
+    _share: Share
     _offload: Offload
     _stream: Stream
     _user: str
@@ -55,11 +57,13 @@ class RecordIntake:
     _coding: str | None
     _batch: bool
     answer: Deferred[Answer] = field(factory=Deferred, init=False)
-    _begun: float = field(default=0.0, init=False)
     _size: int = field(default=0, init=False)
     _pieces: Pieces = field(factory=Pieces, init=False)
     _gone: bool = field(default=False, init=False)
     _storing: bool = field(default=False, init=False)
+
+    def __attrs_post_init__(self) -> None:
+        self._share.give_way = self._give_way
 
     @property
     def _most(self) -> int:
@@ -72,22 +76,14 @@ class RecordIntake:
                 raise Refused(problems.too_large(self._most))
         elif size > most_encoded(self._most):
             raise Refused(problems.too_large(most_encoded(self._most), encoded=True))
-        memory = self._memory
-        if not self._size:
-            self._begun = memory.now()
-            memory.enter(self)
-        limit = with_reserve(self._limits.max_waiting, size)
-        if memory.held > self._size and not memory.take(len(chunk), limit):
+        if not self._share.fits(size):
             raise Refused(problems.overloaded())
-        if self._gone:
-            return  # it was this one that had to give way
-        memory.held += len(chunk)
         self._size = size
         self._pieces.add(chunk)
+        self._share.set(size)
 
     def whole(self) -> None:
         self._storing = True
-        self._memory.leave(self)
         Deferred.fromCoroutine(self._store()).addBoth(self._end)
 
     def abort(self) -> None:
@@ -95,16 +91,21 @@ class RecordIntake:
         if not self._storing:
             self._release()
 
-    def pace(self, now: float) -> float | None:
-        return pace(self._begun, now, self._size) if self._size else None
-
-    def give_way(self) -> None:
+    def _give_way(self) -> None:
         self._gone = True
         self._release()
         self.answer.errback(Refused(problems.too_slow("body")))
 
     async def _store(self) -> Answer:
+        if self._coding is None:
+            self._share.whole()
+        else:
+            await self._share.decoding(self._most)
+        if self._gone:
+            return ACKNOWLEDGED
         lines, count = self._checked() if self._quick() else await self._offload(self._checked)
+        self._share.set(len(lines))
+        self._share.decoded()
         if not self._gone:  # a sender that is gone asks again: what it cannot see acknowledged is better not kept
             await self._receiver.records(
                 self._stream, user=self._user, lines=lines, count=count, key=self._key, request_id=self._request_id
@@ -134,10 +135,8 @@ class RecordIntake:
             self.answer.callback(result)
 
     def _release(self) -> None:
-        self._memory.leave(self)
-        self._memory.held -= self._size
-        self._size = 0
         self._pieces.clear()
+        self._share.release()
 
 
 @define(eq=False)

@@ -71,7 +71,8 @@ class ListeningGateway(Service):
         """See ``GatewayService``; the limits of requests change with the next one."""
         self._gateway.reconfigure(settings)
         if self._site is not None and self._resource is not None:
-            self._site.limits = self._resource.door.limits = within(Limits.of(settings), open_files())
+            self._site.limits = limits = within(Limits.of(settings), open_files())
+            self._resource.door.set_limits(limits)
             self._resource.door.log_requests = settings.log.level == "debug"
 
     def stopService(self) -> Deferred[None]:

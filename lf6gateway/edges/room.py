@@ -1,5 +1,5 @@
-"""What bodies take up on their way in, over all requests: memory, or open files. Owns the count of one such thing, and
-who gives way where there is no more of it: those so slow that they keep others out; must never look at a body."""
+"""The places for specimens that come in, each an open file. Owns their count, and who gives way where there is no more
+of them: those so slow that they keep others out; must never look at a body."""
 
 from __future__ import annotations
 
@@ -9,19 +9,10 @@ from typing import Final, Protocol
 
 from attrs import define, field
 
-SMALL: Final = 64 * 1024
-"""For bodies of records up to this size, in bytes, a reserve of memory is kept that larger ones do not get."""
-_RESERVE: Final = 8
-"""The reserve is this part of the limit, on top of it."""
 PATIENCE: Final = 0.5
 """Seconds that a body has, whatever its pace."""
 BRISK: Final = 64 * 1024
 """Bytes a second; whoever sends a body faster than this gives way to nobody."""
-
-
-def with_reserve(limit: int, size: int) -> int:
-    """The limit for a body of which so many bytes are known to come."""
-    return limit + limit // _RESERVE if size <= SMALL else limit
 
 
 class Holder(Protocol):

@@ -21,8 +21,12 @@ BUSY_RETRY: Final = 1
 KEYS_FULL_RETRY: Final = 60
 TRIAL_EVERY_NS: Final = 5_000_000_000
 """While the disk fails, one request in so many nanoseconds is let through to try it."""
-LOOK_EVERY: Final = 1024 * 1024
+LOOK_EVERY: Final = 256 * 1024
 """After so many bytes of a specimen it is looked again whether there is room, for it need not have told its length."""
+PROMISED: Final = 1024 * 1024
+"""The most that is kept free for a specimen which comes in, whatever length it told: it may never come."""
+PROMISED_UNTOLD: Final = 64 * 1024
+"""Likewise for one that told none."""
 
 
 class JournalLike(Protocol):
@@ -120,6 +124,7 @@ class Receiver:
         self._waiting_for_keys: list[Deferred[None]] = []
         self._flights: dict[bytes, list[Deferred[None]]] = {}
         self._receptions = 0
+        self._promised = 0
         self._settled: list[Deferred[None]] = []
 
     def open(self) -> None:
@@ -144,10 +149,14 @@ class Receiver:
         """Why a request with ``incoming`` bytes is not begun now; ``None``: it may be."""
         if self._closed is not None:
             return self._closed
-        waiting = sum(journal.waiting_bytes for journal in self._journals.values())
-        if waiting and waiting + incoming > self.max_waiting:
+        waiting = self._waiting
+        if waiting >= self.max_waiting:
             return Refusal("busy", f"{waiting} bytes wait for the disk already", BUSY_RETRY)
-        return self._space.refusal(incoming)
+        return self._space.refusal(incoming + waiting + self._promised)
+
+    @property
+    def _waiting(self) -> int:
+        return sum(journal.waiting_bytes for journal in self._journals.values())
 
     def admission(self, incoming: int) -> Refusal | None:
         """As ``refusal``, for a request that is about to be begun: while the disk fails, one now and then is let
@@ -186,15 +195,27 @@ class Receiver:
             await self._once(stream, user, key, append)
 
     def specimen(
-        self, *, user: str, uri: str, content_type: str | None, key: str | None, request_id: str
+        self,
+        *,
+        user: str,
+        uri: str,
+        content_type: str | None,
+        key: str | None,
+        request_id: str,
+        length: int | None = None,
     ) -> SpecimenReception:
-        """Begin to keep a specimen. The caller ends it, by ``commit`` or ``abort``."""
+        """Begin to keep a specimen. The caller ends it, by ``commit`` or ``abort``.
+
+        :param length: of its body, where that is known.
+        """
         received_ns = self._moment()
         self._receptions += 1
+        promised = PROMISED_UNTOLD if length is None else min(length, PROMISED)
+        self._promised += promised
         writer = self._specimens.begin(
             received_ns=received_ns, user=user, uri=uri, content_type=content_type, key=key, request_id=request_id
         )
-        return SpecimenReception(self, writer, received_ns, user, key)
+        return SpecimenReception(self, writer, received_ns, user, key, promised)
 
     def settled(self) -> Deferred[None]:
         """Fires when every specimen that was begun is committed or forgotten."""
@@ -203,8 +224,9 @@ class Receiver:
         self._tell_settled()
         return settled
 
-    def _ended(self) -> None:
+    def _ended(self, promised: int) -> None:
         self._receptions -= 1
+        self._promised -= promised
         self._tell_settled()
 
     def _tell_settled(self) -> None:
@@ -215,7 +237,10 @@ class Receiver:
                     one.callback(None)
 
     def _check_room(self, incoming: int) -> None:
-        refusal = self._space.refusal(incoming)
+        """What is appended at the same time, and not yet counted by the disk, counts here; what comes in counts for
+        what is begun, not for what is on its way to its end.
+        """
+        refusal = self._space.refusal(incoming + self._waiting)
         if refusal is not None and refusal.reason != DISK_FAILING:  # a disk that fails says so itself
             raise SpoolUnavailable(refusal.reason, refusal.detail, refusal.retry_after)
 
@@ -264,7 +289,13 @@ class SpecimenReception:
     """One specimen that comes in."""
 
     def __init__(
-        self, receiver: Receiver, writer: SpecimenWriterLike, received_ns: int, user: str, key: str | None
+        self,
+        receiver: Receiver,
+        writer: SpecimenWriterLike,
+        received_ns: int,
+        user: str,
+        key: str | None,
+        promised: int,
     ) -> None:
         self._receiver = receiver
         self._writer = writer
@@ -272,6 +303,7 @@ class SpecimenReception:
         self._user = user
         self._key = key
         self._unlooked = 0
+        self._promised = promised
         self._ended = False
 
     @property
@@ -287,7 +319,7 @@ class SpecimenReception:
         self._unlooked += len(data)
         if self._unlooked >= LOOK_EVERY:
             self._unlooked = 0
-            self._receiver._check_room(0)
+            self._receiver._check_room(len(data) + self._writer.waiting)
         self._writer.write(data)
 
     def when_drained(self) -> Deferred[None]:
@@ -324,7 +356,7 @@ class SpecimenReception:
     def _end(self) -> None:
         if not self._ended:
             self._ended = True
-            self._receiver._ended()
+            self._receiver._ended(self._promised)
 
     async def _keep(self) -> int:
         await self._writer.commit()
