@@ -7,7 +7,7 @@ import threading
 import pytest
 
 from lf6gateway.disk.filesystem import Room
-from lf6gateway.disk.space import WINDOW_S, Refusal, Space
+from lf6gateway.disk.space import BLOCK, WINDOW_S, Refusal, Space
 
 MAX = 1_000_000
 
@@ -221,3 +221,25 @@ def test_what_is_remembered_of_removals_does_not_grow_with_their_number(desk: De
     desk.space.add(100_000)
     # 100,000 bytes in 120 s: 50,000 bytes take about a minute.
     assert 55 <= desk.refused(50_000).retry_after <= 65
+
+
+def test_files_made_since_the_inodes_were_looked_up_are_reckoned_with() -> None:
+    space = Space(1 << 40, 0, 100, monotonic=lambda: 0.0)
+    space.note_room(Room(1 << 40, 102))
+    space.add_file()
+    space.add_file()
+    assert space.refusal(1) is None
+    space.add_file()
+    refusal = space.refusal(1)
+    assert refusal is not None and refusal.reason == "disk_floor" and "99 inodes" in refusal.detail
+    space.note_room(Room(1 << 40, 100))
+    assert space.refusal(1) is None
+
+
+def test_a_file_takes_a_block_whatever_is_in_it() -> None:
+    space = Space(1 << 40, 1000, 0, monotonic=lambda: 0.0)
+    space.note_room(Room(1000 + BLOCK, None))
+    assert space.refusal(1) is None
+    space.add_file()
+    refusal = space.refusal(1)
+    assert refusal is not None and refusal.reason == "disk_floor"

@@ -268,6 +268,7 @@ class Journal:
                 if attempt == 2:
                     raise
         self._ordinals = (slot, ordinal)
+        self._space.add_file()
         try:
             handle.write([frame.FILE_HEADER])
             handle.sync()

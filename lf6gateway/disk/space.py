@@ -16,6 +16,8 @@ WINDOW_S: Final = 120.0
 
 _SHARE_S: Final = 1.0
 """Seconds whose removals are noted as one, so that the note does not grow with their number."""
+BLOCK: Final = 4096
+"""What file systems give out at a time, in bytes."""
 
 _SHORTEST, _LONGEST = 1, 300
 
@@ -48,6 +50,7 @@ class Space:
         self._guard = threading.Lock()
         self._used = 0
         self._since_room = 0
+        self._files_since_room = 0
         self._room: Room | None = None
         self._failing: str | None = None
         self._removed: deque[tuple[float, int]] = deque()
@@ -73,6 +76,12 @@ class Space:
             self._used += size
             self._since_room += size
 
+    def add_file(self) -> None:
+        """A file was made, whose last block will not be full."""
+        with self._guard:
+            self._files_since_room += 1
+            self._since_room += BLOCK
+
     def remove(self, size: int, *, drained: bool = True) -> None:
         """So many bytes are gone; ``drained``: because they were shipped, which is what a waiting client waits for."""
         with self._guard:
@@ -91,7 +100,7 @@ class Space:
         """What the disk has left was looked up just now."""
         with self._guard:
             self._room = room
-            self._since_room = 0
+            self._since_room = self._files_since_room = 0
 
     def note_failure(self, detail: str) -> None:
         """A write or a sync failed: refuse until one succeeds."""
@@ -123,10 +132,10 @@ class Space:
                 f"the disk has {room.free_bytes} bytes left, and {self.min_free_bytes} are kept free",
                 self._wait_for(short),
             )
-        if room.free_inodes is not None and room.free_inodes < self.min_free_inodes:
+        if room.free_inodes is not None and room.free_inodes - self._files_since_room < self.min_free_inodes:
             return Refusal(
                 "disk_floor",
-                f"the disk has {room.free_inodes} inodes left, and {self.min_free_inodes} are kept free",
+                f"the disk has {room.free_inodes - self._files_since_room} inodes left, and {self.min_free_inodes} are kept free",
                 self._wait_for(1),
             )
         return None

@@ -173,6 +173,7 @@ class SpecimenWriter:
                 # The folder of an earlier hour, removed as empty between the two calls.
                 self._fs.make_dirs(os.path.dirname(self._path))
                 self._handle = self._fs.create(self._path)
+            self._space.add_file()
             self._put([encode_head(self._head)])
         return self._handle
 

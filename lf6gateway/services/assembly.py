@@ -122,6 +122,7 @@ class Assembly:
                 "the keys of specimens": lambda now: specimens.drop_old_keys(fs, self.root, now, searched[1]),
             },
             expire=self.keys.expire,
+            reserve=surroundings.reserve(settings.cache_dir),
         )
 
     def found(self, stream: Stream, hours: list[HourFound]) -> None:

@@ -1,6 +1,6 @@
 """What has to be done now and then whatever comes in: idempotency keys are forgotten when their hour is over, in memory
-and on disk, the disk's room is looked up, and a disk that failed is tried again. Owns when; must never remove anything
-but such keys."""
+and on disk, the disk's room is looked up and some of it held back, and a disk that failed is tried again. Owns when; must
+never remove anything but such keys."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ from twisted.internet.interfaces import IReactorTime
 from twisted.logger import Logger
 
 from lf6gateway.disk.durable import try_write
-from lf6gateway.disk.filesystem import FileSystem
+from lf6gateway.disk.filesystem import FileSystem, Room
 from lf6gateway.disk.offload import Offload
+from lf6gateway.disk.reserve import NoReserve, Reserve
 from lf6gateway.disk.space import Space
 from lf6gateway.services.heartbeat import Heartbeat
 
@@ -39,6 +40,7 @@ class RetainService(Service):
         disk.
     :param path: the folder whose disk is looked at.
     :param space: is told what room there is.
+    :param reserve: is tended to at each look.
     :param drop: what removes old keys from disk, by a name for the log: each is called with the present moment, may
         block, and returns how many files it removed.
     :param expire: forgets old keys in memory; called in the reactor with the present moment.
@@ -55,6 +57,7 @@ class RetainService(Service):
         space: Space,
         drop: Mapping[str, Callable[[int], int]],
         expire: Callable[[int], object],
+        reserve: Reserve | None = None,
         keys_every: float = KEYS_EVERY,
         room_every: float = ROOM_EVERY,
     ) -> None:
@@ -64,6 +67,7 @@ class RetainService(Service):
         self._fs = fs
         self._path = path
         self._space = space
+        self._reserve = reserve or NoReserve()
         self._expire = expire
         self.dropped = 0
         """Key files removed."""
@@ -106,7 +110,12 @@ class RetainService(Service):
                 each.cancel()
 
     def _look(self) -> Deferred[None]:
-        return self._offload(lambda: self._fs.room(self._path)).addCallback(self._space.note_room)
+        floor = self._space.min_free_bytes
+        return self._offload(lambda: self._room_left(floor)).addCallback(self._space.note_room)
+
+    def _room_left(self, floor: int) -> Room:
+        room = self._fs.room(self._path)
+        return self._fs.room(self._path) if self._reserve.tend(room, floor) else room
 
     def clean(self) -> None:
         """Remove what a trial that was cut short left behind. Blocks."""

@@ -17,6 +17,7 @@ from twisted.internet.defer import Deferred
 from lf6gateway.disk.filesystem import FileSystem, OsFileSystem
 from lf6gateway.disk.lock import CacheLock
 from lf6gateway.disk.offload import Offload
+from lf6gateway.disk.reserve import FileReserve, NoReserve, Reserve
 from lf6gateway.services.outlets import Outlets
 from lf6gateway.services.threads import Threads
 from lf6gateway.stores.store import ObjectStore
@@ -79,6 +80,7 @@ class Surroundings:
     :param outlets: connects the stores; given the settings, what runs blocking work, and this disk's identity.
     :param new_id: 32 fresh hex digits at each call.
     :param chance: a number in [0, 1).
+    :param reserve: makes what holds room back on the disk of a cache directory.
     """
 
     reactor: Any
@@ -89,6 +91,7 @@ class Surroundings:
     outlets: Callable[[Settings, Offload, str], Destinations]
     new_id: Callable[[], str]
     chance: Callable[[], float]
+    reserve: Callable[[str], Reserve] = lambda cache_dir: NoReserve()
 
 
 def real(reactor: Any, now_ns: Callable[[], int] = time.time_ns) -> Surroundings:
@@ -107,4 +110,5 @@ def real(reactor: Any, now_ns: Callable[[], int] = time.time_ns) -> Surroundings
         outlets=lambda settings, offload, spool: Outlets(settings, reactor=reactor, offload=offload, spool=spool),
         new_id=partial(secrets.token_hex, 16),
         chance=random.random,
+        reserve=FileReserve,
     )
