@@ -132,10 +132,11 @@ class Space:
                 f"the disk has {room.free_bytes} bytes left, and {self.min_free_bytes} are kept free",
                 self._wait_for(short),
             )
-        if room.free_inodes is not None and room.free_inodes - self._files_since_room < self.min_free_inodes:
+        inodes = None if room.free_inodes is None else room.free_inodes - self._files_since_room
+        if inodes is not None and inodes < self.min_free_inodes:
             return Refusal(
                 "disk_floor",
-                f"the disk has {room.free_inodes - self._files_since_room} inodes left, and {self.min_free_inodes} are kept free",
+                f"the disk has {inodes} inodes left, and {self.min_free_inodes} are kept free",
                 self._wait_for(1),
             )
         return None

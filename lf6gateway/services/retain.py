@@ -1,6 +1,6 @@
 """What has to be done now and then whatever comes in: idempotency keys are forgotten when their hour is over, in memory
-and on disk, the disk's room is looked up and some of it held back, and a disk that failed is tried again. Owns when; must
-never remove anything but such keys."""
+and on disk, the disk's room is looked up and some of it held back, and a disk that failed is tried again. Owns when;
+must never remove anything but such keys."""
 
 from __future__ import annotations
 

@@ -82,7 +82,7 @@ def test_the_floor_of_the_disk_is_kept_and_data_are_taken_again_once_it_has_drai
     assert daemon.put("/specimen?uri=a.bin", b"%06d" % taken) == 204
     assert daemon.stop() == 0
     assert arrived(s3) == list(range(taken + 1))
-    assert [path for path in disk.path.rglob("*.part")] == []
+    assert list(disk.path.rglob("*.part")) == []
 
 
 def test_a_disk_filled_up_by_others_lets_what_was_taken_be_shipped_and_a_start_succeed(
@@ -149,4 +149,4 @@ def test_memory_is_bounded_under_many_large_and_slow_senders(gateway: Make, tmp_
     assert peak_rss(daemon) - before < 64 * MIB
     assert daemon.stop() == 0
     found = usage(stored(tmp_path / "objects"))
-    assert found == [-1] + sorted(number * 10_000 + at for number in range(40) for at in range(4000))
+    assert found == [-1, *(number * 10_000 + at for number in range(40) for at in range(4000))]
