@@ -8,6 +8,7 @@ from twisted.internet.interfaces import ITCPTransport
 from twisted.web.resource import Resource
 from zope.interface import alsoProvides
 
+from lf6gateway.edges.channel import DRAIN_HEAD
 from lf6gateway.edges.site import GatewaySite
 from lf6gateway.values.limits import Limits
 from tests.http_support import Connection, Gateway, Transport, chunked, read_replies, request
@@ -501,7 +502,7 @@ def test_a_flood_of_connections_is_cut_without_a_word() -> None:
 # The end.
 
 
-def test_draining_ends_idle_connections_at_once_and_busy_ones_with_their_answer() -> None:
+def test_draining_ends_used_connections_at_once_and_busy_ones_with_their_answer() -> None:
     gateway = Gateway(LIMITS)
     gateway.backend.usage.by_hand = True
     idle, used, busy, sending = (gateway.connect() for _ in range(4))
@@ -512,7 +513,7 @@ def test_draining_ends_idle_connections_at_once_and_busy_ones_with_their_answer(
     drained: Deferred[None] = gateway.site.drain()
     gateway.backend.receiver.drain()
     gateway.clock.advance(0)
-    assert [idle.open, used.open, busy.open, sending.open] == [False, False, True, True]
+    assert [idle.open, used.open, busy.open, sending.open] == [True, False, True, True]
     assert not drained.called
     gateway.backend.usage.flush()
     gateway.clock.advance(0)
@@ -524,8 +525,23 @@ def test_draining_ends_idle_connections_at_once_and_busy_ones_with_their_answer(
     gateway.clock.advance(0)
     assert sending.reply().status == 204
     assert not sending.open
+    assert idle.open and not drained.called
+    gateway.clock.advance(DRAIN_HEAD)
+    gateway.clock.advance(0)
+    assert not idle.open and idle.raw == b""
     assert drained.called
     assert gateway.backend.usage.lines == b"1\n23\n"
+
+
+def test_who_has_just_connected_when_draining_begins_is_still_answered() -> None:
+    gateway = Gateway(LIMITS)
+    fresh = gateway.connect()
+    drained = gateway.site.drain()
+    fresh.send(request("PUT", "/usage", b"1"))
+    reply = fresh.reply()
+    assert (reply.status, reply.header("connection")) == (204, "close")
+    assert not fresh.open and drained.called
+    assert gateway.backend.usage.lines == b"1\n"
 
 
 def test_draining_with_nothing_under_way_is_done_at_once() -> None:

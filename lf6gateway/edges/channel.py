@@ -337,6 +337,10 @@ class GatewayChannel(HTTPChannel):
     def drain(self) -> None:
         """End the connection as soon as no request is under way on it."""
         match self.stage:
+            case Stage.IDLE if not self.served:
+                # Whoever has just connected has a request on its way, which would meet a closed door. A connection
+                # that was used already may close at any time, as its client knows.
+                self._deadline.set(DRAIN_HEAD)
             case Stage.IDLE | Stage.UNREAD:
                 self.loseConnection()
             case Stage.BODY if not self.requests[-1].awaits_body:

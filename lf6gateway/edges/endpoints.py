@@ -163,9 +163,9 @@ class Ready:
 
     def open(self, head: Head, flow: Flow) -> Answer | Intake:
         _check_method(head, ASKING)
-        _check_ready(self._door.receiver.refusal())
         if self._door.memory.full:
             raise Refused(problems.overloaded())
+        _check_ready(self._door.receiver.refusal())
         return _READY
 
 

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError, maybeDeferred
 from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -17,6 +16,7 @@ from lf6gateway.edges.ports import Bound, listen
 from lf6gateway.edges.resources import GatewayResource
 from lf6gateway.edges.site import GatewaySite
 from lf6gateway.services.gateway import GatewayService
+from lf6gateway.services.surroundings import Surroundings
 from lf6gateway.values.limits import Limits
 from lf6gateway.values.settings import Settings
 
@@ -26,27 +26,33 @@ _log = Logger()
 class ListeningGateway(Service):
     """What the daemon runs.
 
+    :param surroundings: what the gateway stands on.
     :param bound: sockets that are bound already.
     :param endpoints: Twisted endpoint strings to listen on as well.
     """
 
-    def __init__(self, settings: Settings, *, reactor: Any, bound: Sequence[Bound], endpoints: Sequence[str]) -> None:
+    def __init__(
+        self, settings: Settings, *, surroundings: Surroundings, bound: Sequence[Bound], endpoints: Sequence[str]
+    ) -> None:
         self.started: Deferred[None] = Deferred()
-        self._reactor = reactor
+        self._reactor = surroundings.reactor
         self._bound = bound
         self._endpoints = endpoints
-        self._gateway = GatewayService(settings, reactor=reactor)
+        self._gateway = GatewayService(settings, surroundings=surroundings)
         self._ports: list[IListeningPort] = []
         self._site: GatewaySite | None = None
         self._resource: GatewayResource | None = None
+        self._draining: Deferred[None] | None = None
 
     def claim(self) -> None:
         """See ``GatewayService``."""
         self._gateway.claim()
 
     def hurry(self) -> None:
-        """See ``GatewayService``."""
+        """See ``GatewayService``; requests that are under way get no answer, and count for nothing."""
         self._gateway.hurry()
+        if self._draining is not None:
+            self._draining.cancel()
 
     def startService(self) -> None:
         """Start the gateway, then listen; see ``started``."""
@@ -63,15 +69,15 @@ class ListeningGateway(Service):
         if not self.running:
             return
         self._resource = gateway_resource(self._gateway)
-        self._resource.door.limits = limits = within(Limits.of(self._gateway.settings), open_files())
-        self._site = GatewaySite(self._resource, limits, reactor=self._reactor)
+        self._site = GatewaySite(self._resource, _limits(self._gateway.settings), reactor=self._reactor)
+        self._resource.door.set_limits(self._site.limits)
         self._ports = await listen(self._reactor, self._site, self._bound, self._endpoints)
 
     def reconfigure(self, settings: Settings) -> None:
         """See ``GatewayService``; the limits of requests change with the next one."""
         self._gateway.reconfigure(settings)
         if self._site is not None and self._resource is not None:
-            self._site.limits = limits = within(Limits.of(settings), open_files())
+            self._site.limits = limits = _limits(settings)
             self._resource.door.set_limits(limits)
             self._resource.door.log_requests = settings.log.level == "debug"
 
@@ -86,9 +92,15 @@ class ListeningGateway(Service):
         deadline = self._gateway.settings.shutdown.deadline.seconds
         begun = self._reactor.seconds()
         if self._site is not None:
+            self._draining = self._site.drain()
             try:
-                await self._site.drain().addTimeout(deadline, self._reactor)
-            except Exception as error:
-                _log.warn("some requests had not ended when the time was over: {error}", error=repr(error))
+                await self._draining.addTimeout(deadline, self._reactor)
+            except (CancelledError, TimeoutError):
+                _log.warn("{count} requests had not ended when the time was over", count=self._site.connections)
+            self._draining = None
         self._gateway.shorten(self._reactor.seconds() - begun)
         await self._gateway.stopService()
+
+
+def _limits(settings: Settings) -> Limits:
+    return within(Limits.of(settings), open_files())

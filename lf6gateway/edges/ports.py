@@ -6,11 +6,19 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Sequence
+from typing import Any
 
 from attrs import define
 from twisted.internet.endpoints import AdoptedStreamServerEndpoint, serverFromString
-from twisted.internet.interfaces import IListeningPort, IProtocolFactory, IReactorSocket, IStreamServerEndpoint
+from twisted.internet.interfaces import (
+    IAddress,
+    IListeningPort,
+    IProtocolFactory,
+    IReactorSocket,
+    IStreamServerEndpoint,
+)
 from twisted.logger import Logger
+from zope.interface import implementer
 
 _log = Logger()
 
@@ -24,10 +32,12 @@ class PortTaken(Exception):
 
 @define
 class Bound:
-    """One bound socket, not yet adopted by a reactor."""
+    """One bound socket, not yet adopted by a reactor; ``inherited``: somebody else keeps it open, for who comes after
+    us."""
 
     socket: socket.socket
     family: int
+    inherited: bool = False
 
     @property
     def port(self) -> int:
@@ -84,6 +94,25 @@ def _refused(port: int, error: OSError) -> PortTaken:
     return PortTaken(f"port {port} cannot be listened on: {error.strerror}")
 
 
+@implementer(IListeningPort)
+class _Kept:
+    """A port that is not closed but only accepted from no more: who connects waits in the kernel for the next process.
+    (Closing one would remove the name of a Unix socket, too.)"""
+
+    def __init__(self, port: Any) -> None:
+        self._port = port
+
+    def startListening(self) -> None:
+        self._port.startReading()
+
+    def stopListening(self) -> None:
+        self._port.stopReading()
+
+    def getHost(self) -> IAddress:
+        host: IAddress = self._port.getHost()
+        return host
+
+
 async def listen(
     reactor: IReactorSocket, factory: IProtocolFactory, bound: Sequence[Bound], strings: Sequence[str]
 ) -> list[IListeningPort]:
@@ -94,7 +123,8 @@ async def listen(
     ports: list[IListeningPort] = []
     try:
         for one in bound:
-            ports.append(await one.endpoint(reactor).listen(factory))
+            port = await one.endpoint(reactor).listen(factory)
+            ports.append(_Kept(port) if one.inherited else port)
             one.socket.detach()  # the reactor has a duplicate, and has closed this one
         for text in strings:
             try:

@@ -7,6 +7,7 @@ import os
 import signal
 import socket
 import sys
+from collections.abc import Callable
 from typing import Any, ClassVar
 
 from twisted.application.service import IService, Service
@@ -20,6 +21,8 @@ from lf6gateway.disk.settings_file import load_settings
 from lf6gateway.edges import logs
 from lf6gateway.edges.listening import ListeningGateway
 from lf6gateway.edges.ports import Bound, PortTaken, bind_port
+from lf6gateway.edges.systemd import Manager, inherited
+from lf6gateway.services.surroundings import Surroundings, real
 from lf6gateway.values.settings import Settings
 from lf6gateway.values.settings_problem import SettingsError
 
@@ -79,19 +82,24 @@ class Options(UsageOptions):
             raise SystemExit(f"lf6gateway: {error}; see twistd lf6gateway --help") from error
 
 
-def makeService(options: Options) -> IService:
-    """The service twistd runs. Called before it forks: makes no thread, and no file."""
+def makeService(options: Options, surroundings: Callable[[Any], Surroundings] = real) -> IService:
+    """The service twistd runs. Called before it forks: makes no thread, and no file.
+
+    :param surroundings: what it stands on, given the reactor.
+    """
     settings = options.settings
     try:
         owned = in_use(settings.cache_dir)
         if owned is not None:
             raise owned
         bound: list[Bound] = []
-        if options["port"] is not None or not settings.http.listen:
-            bound.append(bind_port(DEFAULT_PORT if options["port"] is None else options["port"]))
+        if options["port"] is not None:
+            bound.append(bind_port(options["port"]))
+        elif not settings.http.listen:
+            bound += inherited() or [bind_port(DEFAULT_PORT)]
     except (PortTaken, CacheInUse) as error:
         raise SystemExit(f"lf6gateway: {error}") from error
-    return Daemon(options, bound)
+    return Daemon(options, bound, surroundings)
 
 
 class Daemon(Service):
@@ -99,9 +107,11 @@ class Daemon(Service):
 
     name = "lf6gateway"
 
-    def __init__(self, options: Options, bound: list[Bound]) -> None:
+    def __init__(self, options: Options, bound: list[Bound], surroundings: Callable[[Any], Surroundings]) -> None:
         self._options = options
         self._bound = bound
+        self._surroundings = surroundings
+        self._manager: Manager | None = None
         self._gateway: ListeningGateway | None = None
         self._stopping = False
 
@@ -116,19 +126,26 @@ class Daemon(Service):
         settings = self._options.settings
         self._gateway = gateway = ListeningGateway(
             settings,
-            reactor=reactor,
+            surroundings=self._surroundings(reactor),
             bound=self._bound,
             endpoints=settings.http.listen if self._options["port"] is None else (),
         )
         gateway.claim()
+        self._manager = Manager.of(os.environ, reactor, pid=os.getpid())
         reactor.callWhenRunning(self._begin)
 
     def _begin(self) -> None:
+        assert self._manager is not None
+        self._manager.start()
         for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._signalled)
         assert self._gateway is not None
         self._gateway.startService()
-        self._gateway.started.addErrback(self._failed)
+        self._gateway.started.addCallbacks(self._started, self._failed)
+
+    def _started(self, _: object) -> None:
+        if self._manager is not None and not self._stopping:
+            self._manager.ready()
 
     def _signalled(self, number: int, _frame: object) -> None:
         from twisted.internet import reactor as running
@@ -142,6 +159,8 @@ class Daemon(Service):
 
         if not self._stopping:
             self._stopping = True
+            if self._manager is not None:
+                self._manager.stopping(self._options.settings.shutdown.deadline.seconds)
             _log.info("asked to stop: no new connection is taken, everything taken so far is shipped")
             reactor.stop()
         elif self._gateway is not None:
@@ -149,6 +168,14 @@ class Daemon(Service):
             self._gateway.hurry()
 
     def _reload(self) -> None:
+        started = self._gateway is not None and self._gateway.started.called and not self._stopping
+        if self._manager is not None and started:
+            self._manager.reloading()
+        self._read_again()
+        if self._manager is not None and started:
+            self._manager.ready()
+
+    def _read_again(self) -> None:
         try:
             settings = load_settings(
                 self._options["config"],

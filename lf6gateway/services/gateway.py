@@ -20,6 +20,7 @@ from lf6gateway.disk.quarantine import Quarantine
 from lf6gateway.disk.specimen_adoption import SpecimenAdoption
 from lf6gateway.disk.specimens import take_stock
 from lf6gateway.services.assembly import Assembly
+from lf6gateway.services.ordered import ended
 from lf6gateway.services.receive import Receiver
 from lf6gateway.services.specimen_backlog import Left
 from lf6gateway.services.surroundings import Lock, Surroundings, Workers, real
@@ -86,6 +87,9 @@ class GatewayService(Service):
         self._starting: Deferred[None] | None = None
         self._background: list[Deferred[Any]] = []
         self._draining: Deferred[None] | None = None
+        self._waited: list[Deferred[Any]] = []
+        self._hurried = False
+        self._up = False
         self._used_up = 0.0
 
     @property
@@ -135,6 +139,7 @@ class GatewayService(Service):
             await probe(parts.retain.clean)
         finally:
             await probe.stopService()
+        self._up = True
         for threads in parts.threads:
             threads.startService()
         parts.specimen_shipper.hold_backlog()
@@ -194,9 +199,10 @@ class GatewayService(Service):
             _log.failure("{what} failed", failure, what=what)
 
     def hurry(self) -> None:
-        """Let a stop that is under way end now: what is not shipped stays in the spool."""
-        if self._draining is not None:
-            self._draining.cancel()
+        """Let a stop that is under way, or is to come, end at once: what is not shipped stays in the spool."""
+        self._hurried = True
+        for work in list(self._waited):
+            work.cancel()
 
     def shorten(self, seconds: float) -> None:
         """So much of the deadline of a stop was used up by what came before it."""
@@ -221,15 +227,16 @@ class GatewayService(Service):
 
     async def _stop(self) -> None:
         if self._starting is not None and not self.started.called:
+            # The cache directory is given back only once nothing of the start touches it any more.
             self._starting.cancel()
+            await self._until(self.settings.shutdown.deadline.seconds, ended(self._starting))
         parts = self._assembly
-        if parts is not None:
+        if parts is not None and self._up:
             parts.receiver.drain()
             begun = self._reactor.seconds()
             deadline = max(0.0, self.settings.shutdown.deadline.seconds - self._used_up)
             self._draining = Deferred.fromCoroutine(self._drain(parts))
             await self._until(deadline, self._draining)
-            self._draining = None
             for work in self._background:
                 work.cancel()
             for service in (
@@ -259,13 +266,19 @@ class GatewayService(Service):
         await _every(drains)
 
     async def _until(self, seconds: float, work: Deferred[T]) -> T | None:
-        """Wait for some of the stop, but not longer; an error of it stops nothing else from stopping."""
+        """Wait for some of the stop, but not longer, and not at all in a hurry; an error of it stops nothing else from
+        stopping."""
+        self._waited.append(work)
+        if self._hurried:
+            work.cancel()
         try:
             return await work.addTimeout(seconds, self._reactor)
         except (CancelledError, TimeoutError):
             _log.debug("a part of the stop was given up after {seconds} s", seconds=seconds)
         except Exception:
             _log.failure("a part of the stop failed")
+        finally:
+            self._waited.remove(work)
         return None
 
     def _tell_left(self, parts: Assembly, specimens: Left | None, seconds: float) -> None:

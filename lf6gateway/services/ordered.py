@@ -94,7 +94,7 @@ class OrderedService(Service):
     async def _stop(self) -> None:
         starting = self._starting
         if starting is not None:
-            over = _over(starting)
+            over = ended(starting)
             starting.cancel()  # which stops what was started
             try:
                 await over
@@ -117,7 +117,7 @@ def _given_up(failure: Failure) -> None:
     failure.trap(CancelledError)
 
 
-def _over(work: Deferred[Any]) -> Deferred[None]:
+def ended(work: Deferred[Any]) -> Deferred[None]:
     """Fires when ``work`` has ended, however; leaves its result alone."""
     over: Deferred[None] = Deferred()
 
