@@ -130,9 +130,9 @@ def test_each_step_of_a_write_is_durable_before_the_next(tmp_path: Path, monkeyp
         done.append(f"rename {os.path.relpath(after, tmp_path)}")
         rename(before, after)
 
-    def made(path: str) -> None:
+    def made(path: str, mode: int) -> None:
         done.append(f"mkdir {os.path.relpath(path, tmp_path)}")
-        mkdir(path)
+        mkdir(path, mode)
 
     monkeypatch.setattr(directory.os, "fsync", synced)
     monkeypatch.setattr(directory.os, "rename", renamed)

@@ -73,6 +73,7 @@ def test_a_prefix_ends_in_one_slash_written_or_not(prefix: str) -> None:
 EXAMPLES = {
     "cache_dir": "/elsewhere",
     "hostname": "other",
+    "workers": "2",
     "aws.region": "eu-west-1",
     "aws.access_key_id": "AKIA1",
     "aws.secret_access_key": "s3cr3t",
@@ -508,3 +509,21 @@ def test_any_tree_gives_settings_or_problems(tree: object) -> None:
     except SettingsError as error:
         for problem in error.problems:
             assert str(problem).isprintable()
+
+
+@pytest.mark.parametrize(("text", "processes"), [("auto", 6), ("1", 1), ("3", 3)])
+def test_workers_are_a_number_or_as_many_as_there_are_processors(text: str, processes: int) -> None:
+    assert parsed(FOLDER + f"workers: {text}\n").processes(6) == processes
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "many", "1.5", "65"])
+def test_other_numbers_of_workers_are_refused(text: str) -> None:
+    with pytest.raises(SettingsError, match="or auto"):
+        parsed(FOLDER + f"workers: {text}\n")
+
+
+def test_workers_cannot_share_an_endpoint_that_is_wrapped() -> None:
+    text = FOLDER + 'http: {listen: ["ssl:443:privateKey=/k:certKey=/c"]}\n'
+    assert parsed(text).workers == 1
+    with pytest.raises(SettingsError, match="cannot be shared"):
+        parsed(text + "workers: 2\n")

@@ -141,6 +141,15 @@ class Space:
             )
         return None
 
+    @property
+    def left(self) -> int:
+        """How many bytes may still be taken."""
+        left = self.max_bytes - self._used
+        room = self._room
+        if room is not None:
+            left = min(left, room.free_bytes - max(0, self._since_room) - self.min_free_bytes)
+        return max(0, left)
+
     def _wait_for(self, size: int) -> int:
         """Seconds until ``size`` bytes are drained at the present rate; half a minute where nothing drains."""
         with self._guard:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from hashlib import sha256
-from typing import Final
+from typing import Final, Protocol
 
 from twisted.internet.defer import Deferred, succeed
 from twisted.logger import Logger
@@ -14,7 +14,6 @@ from twisted.python.failure import Failure
 
 from lf6gateway.disk.filesystem import FileSystem, Handle
 from lf6gateway.disk.offload import Offload
-from lf6gateway.disk.space import Space
 from lf6gateway.disk.specimen_file import Head, encode_head, encode_trailer
 from lf6gateway.disk.unavailable import SpoolUnavailable
 from lf6gateway.values.pieces import Pieces
@@ -25,12 +24,45 @@ LOW_WATER: Final = 256 * 1024
 """Bytes waiting below which ``when_drained`` fires."""
 
 
+class SpaceLike(Protocol):
+    """Who keeps count of the disk (``disk/space.py``)."""
+
+    def add(self, size: int) -> None:
+        """So many bytes are about to be written."""
+
+    def remove(self, size: int, *, drained: bool = True) -> None:
+        """So many bytes are gone."""
+
+    def add_file(self) -> None:
+        """A file was made."""
+
+    def note_failure(self, detail: str) -> None:
+        """The disk failed."""
+
+    def note_success(self) -> None:
+        """The disk takes writes."""
+
+
+def final_path(path: str) -> str:
+    """The name of a whole specimen, by that of the unfinished one."""
+    return path.removesuffix(".part") + ".spec"
+
+
+def give_name(fs: FileSystem, path: str) -> str:
+    """Give a specimen that is whole and synced its final name, durably: from then on it counts. Blocks; its path."""
+    final = final_path(path)
+    fs.rename(path, final)
+    fs.sync_dir(os.path.dirname(path))
+    return final
+
+
 class SpecimenWriter:
     """Writes one specimen.
 
     :param path: its name while it is written, ending in ``.part``.
     :param committed: told the final path and size once it is acknowledged.
     :param ended: told ``path`` when nothing more is done to the file.
+    :param named: a commit gives it its final name; else that is left to whoever is told, with the path it has.
     """
 
     def __init__(
@@ -40,12 +72,14 @@ class SpecimenWriter:
         path: str,
         head: Head,
         offload: Offload,
-        space: Space,
+        space: SpaceLike,
         committed: Callable[[str, int], None],
         ended: Callable[[str], None],
+        named: bool = True,
     ) -> None:
         self._fs = fs
         self._path = path
+        self._named = named
         self._head = head
         self._offload = offload
         self._space = space
@@ -156,12 +190,22 @@ class SpecimenWriter:
             return
         if committed:
             self._space.note_success()
-            self._committed(self._final, self._size)
+            self._committed(self._final if self._named else self._path, self._size)
         ended.callback(None)
 
     @property
+    def path(self) -> str:
+        """Its name while it is written."""
+        return self._path
+
+    @property
+    def size(self) -> int:
+        """Bytes of its file."""
+        return self._size
+
+    @property
     def _final(self) -> str:
-        return self._path.removesuffix(".part") + ".spec"
+        return final_path(self._path)
 
     def _opened(self) -> Handle:
         """The file, made at its first byte. From here on in the thread."""
@@ -200,8 +244,8 @@ class SpecimenWriter:
             self._put([encode_trailer(self._length, self._digest.digest())])
             handle.sync()
             handle.close()
-            self._fs.rename(self._path, self._final)
-            self._fs.sync_dir(os.path.dirname(self._path))
+            if self._named:
+                give_name(self._fs, self._path)
         except OSError:
             self._discard()
             raise

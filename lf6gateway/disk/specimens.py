@@ -13,9 +13,8 @@ from twisted.logger import Logger
 from lf6gateway.disk.damaged import Damaged
 from lf6gateway.disk.filesystem import FileSystem
 from lf6gateway.disk.offload import Offload
-from lf6gateway.disk.space import Space
 from lf6gateway.disk.specimen_file import Head, read_head
-from lf6gateway.disk.specimen_writer import SpecimenWriter
+from lf6gateway.disk.specimen_writer import SpaceLike, SpecimenWriter
 from lf6gateway.values.idempotency import KeyUse
 from lf6gateway.values.slot import HOUR_NS, Slot
 from lf6gateway.values.stream import Stream
@@ -30,6 +29,7 @@ class SpecimenSpool:
     :param root: ``cache_dir/spool``.
     :param new_id: 32 fresh hex digits at each call.
     :param committed: told the path and size of each specimen once it is acknowledged.
+    :param named: see ``SpecimenWriter``.
     """
 
     def __init__(
@@ -38,9 +38,10 @@ class SpecimenSpool:
         fs: FileSystem,
         root: str,
         offload: Offload,
-        space: Space,
+        space: SpaceLike,
         new_id: Callable[[], str],
         committed: Callable[[str, int], None],
+        named: bool = True,
     ) -> None:
         self._fs = fs
         self._top = os.path.join(root, Stream.SPECIMEN.value)
@@ -48,7 +49,16 @@ class SpecimenSpool:
         self._space = space
         self._new_id = new_id
         self._committed = committed
+        self._named = named
         self._open: set[str] = set()
+
+    def begun(self, path: str) -> None:
+        """Another process of this gateway writes to that file."""
+        self._open.add(path)
+
+    def ended(self, path: str) -> None:
+        """It does no more."""
+        self._open.discard(path)
 
     def is_open(self, path: str) -> bool:
         """Whether a file is one that comes in just now. Any thread may ask."""
@@ -71,7 +81,8 @@ class SpecimenSpool:
             offload=self._offload,
             space=self._space,
             committed=self._committed,
-            ended=self._open.discard,
+            ended=self.ended,
+            named=self._named,
         )
 
 

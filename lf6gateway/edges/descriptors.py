@@ -10,6 +10,7 @@ from typing import Final
 from twisted.logger import Logger
 
 from lf6gateway.values.limits import Limits
+from lf6gateway.values.settings import Settings
 
 _log = Logger()
 
@@ -49,3 +50,8 @@ def within(limits: Limits, files: int) -> Limits:
         max_refused=refused,
         max_specimens=specimens,
     )
+
+
+def limits_of(settings: Settings, workers: int = 1) -> Limits:
+    """What a configuration lets this process take, one of so many that serve together."""
+    return within(Limits.of(settings).share(workers), open_files())

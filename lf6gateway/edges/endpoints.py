@@ -25,7 +25,7 @@ from lf6gateway.edges.intake import (
 from lf6gateway.edges.memory import Memory
 from lf6gateway.edges.message import ACKNOWLEDGED, Answer, Fields, Flow, Head, Intake
 from lf6gateway.edges.room import Room
-from lf6gateway.services.receive import Receiver
+from lf6gateway.services.receiving import Takes
 from lf6gateway.values.limits import Limits
 from lf6gateway.values.problem import Refused
 from lf6gateway.values.stream import Stream
@@ -53,7 +53,7 @@ class Door:
     :param log_requests: write a line about each request, at debug level.
     """
 
-    receiver: Receiver
+    receiver: Takes
     limits: Limits
     offload: Offload
     identify: Identify = token_is_name

@@ -16,7 +16,7 @@ from lf6gateway.edges.body import STEP, Decoder, TooMuch, decode_whole, decoder_
 from lf6gateway.edges.memory import Share
 from lf6gateway.edges.message import ACKNOWLEDGED, Answer, Flow
 from lf6gateway.edges.room import Room, pace
-from lf6gateway.services.receive import Receiver, SpecimenReception
+from lf6gateway.services.receiving import Takes, TakesSpecimen
 from lf6gateway.values.json_record import check_batch, check_record
 from lf6gateway.values.limits import Limits
 from lf6gateway.values.pieces import Pieces
@@ -46,7 +46,7 @@ class RecordIntake:
     record a line.
     """
 
-    _receiver: Receiver
+    _receiver: Takes
     _limits: Limits
     _share: Share
     _offload: Offload
@@ -143,7 +143,7 @@ class RecordIntake:
 class _OpenSpecimen:
     """The body of a specimen, which takes up one of the places there are for them until it is whole or given up."""
 
-    _reception: SpecimenReception
+    _reception: TakesSpecimen
     _limits: Limits
     _flow: Flow
     _places: Room

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, TimeoutError, maybeDeferred
-from twisted.internet.interfaces import IListeningPort
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
-from lf6gateway.edges.descriptors import open_files, within
+from lf6gateway.edges.crew import Crew
+from lf6gateway.edges.descriptors import limits_of
 from lf6gateway.edges.mounting import gateway_resource
-from lf6gateway.edges.ports import Bound, listen
+from lf6gateway.edges.ports import Bound, hold, listen, tell
 from lf6gateway.edges.resources import GatewayResource
 from lf6gateway.edges.site import GatewaySite
 from lf6gateway.services.gateway import GatewayService
 from lf6gateway.services.surroundings import Surroundings
-from lf6gateway.values.limits import Limits
 from lf6gateway.values.settings import Settings
 
 _log = Logger()
@@ -39,7 +40,9 @@ class ListeningGateway(Service):
         self._bound = bound
         self._endpoints = endpoints
         self._gateway = GatewayService(settings, surroundings=surroundings)
-        self._ports: list[IListeningPort] = []
+        self._ports: list[Any] = []
+        self._crew: Crew | None = None
+        self._hurried = False
         self._site: GatewaySite | None = None
         self._resource: GatewayResource | None = None
         self._draining: Deferred[None] | None = None
@@ -50,6 +53,7 @@ class ListeningGateway(Service):
 
     def hurry(self) -> None:
         """See ``GatewayService``; requests that are under way get no answer, and count for nothing."""
+        self._hurried = True
         self._gateway.hurry()
         if self._draining is not None:
             self._draining.cancel()
@@ -68,16 +72,32 @@ class ListeningGateway(Service):
         await self._gateway.started
         if not self.running:
             return
-        self._resource = gateway_resource(self._gateway)
-        self._site = GatewaySite(self._resource, _limits(self._gateway.settings), reactor=self._reactor)
-        self._resource.door.set_limits(self._site.limits)
-        self._ports = await listen(self._reactor, self._site, self._bound, self._endpoints)
+        workers = self._gateway.settings.processes(len(os.sched_getaffinity(0)))
+        if workers > 1:
+            await self._with_workers(workers)
+        else:
+            self._resource = gateway_resource(self._gateway)
+            self._site = GatewaySite(self._resource, limits_of(self._gateway.settings), reactor=self._reactor)
+            self._resource.door.set_limits(self._site.limits)
+            self._ports = await listen(self._reactor, self._site, self._bound, self._endpoints)
+            tell(port.getHost() for port in self._ports)
+
+    async def _with_workers(self, count: int) -> None:
+        self._ports = await hold(self._reactor, self._endpoints)
+        sockets = [(one.socket.fileno(), one.family) for one in self._bound]
+        sockets += [(port.fileno(), port.addressFamily) for port in self._ports]
+        self._crew = Crew(self._gateway, count=count, sockets=sockets, reactor=self._reactor)
+        self._crew.startService()
+        await self._crew.started
+        tell([*(one.address for one in self._bound), *(port.getHost() for port in self._ports)])
 
     def reconfigure(self, settings: Settings) -> None:
         """See ``GatewayService``; the limits of requests change with the next one."""
         self._gateway.reconfigure(settings)
+        if self._crew is not None:
+            self._crew.reconfigure(settings)
         if self._site is not None and self._resource is not None:
-            self._site.limits = limits = _limits(settings)
+            self._site.limits = limits = limits_of(settings)
             self._resource.door.set_limits(limits)
             self._resource.door.log_requests = settings.log.level == "debug"
 
@@ -89,18 +109,23 @@ class ListeningGateway(Service):
     async def _stop(self) -> None:
         for port in self._ports:
             await maybeDeferred(port.stopListening)
+        if self._crew is not None:
+            for one in self._bound:
+                one.socket.close()
         deadline = self._gateway.settings.shutdown.deadline.seconds
         begun = self._reactor.seconds()
         if self._site is not None:
-            self._draining = self._site.drain()
-            try:
-                await self._draining.addTimeout(deadline, self._reactor)
-            except (CancelledError, TimeoutError):
-                _log.warn("{count} requests had not ended when the time was over", count=self._site.connections)
-            self._draining = None
+            await self._see_off(self._site.drain(), deadline)
+        if self._crew is not None:
+            await self._see_off(self._crew.stopService(), deadline)
         self._gateway.shorten(self._reactor.seconds() - begun)
         await self._gateway.stopService()
 
-
-def _limits(settings: Settings) -> Limits:
-    return within(Limits.of(settings), open_files())
+    async def _see_off(self, draining: Deferred[None], seconds: float) -> None:
+        """Wait for the requests under way, but not longer."""
+        self._draining = draining.addTimeout(0.0 if self._hurried else seconds, self._reactor)
+        try:
+            await self._draining
+        except (CancelledError, TimeoutError):
+            _log.warn("some requests had not ended when the time was over; they count for nothing")
+        self._draining = None

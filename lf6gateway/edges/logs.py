@@ -13,9 +13,11 @@ from functools import lru_cache
 from typing import Any, Final, Protocol
 
 from twisted.internet.interfaces import IReactorFromThreads
-from twisted.logger import ILogObserver, LegacyLogObserverWrapper, LogEvent, LogLevel, formatEvent
+from twisted.logger import ILogObserver, LegacyLogObserverWrapper, LogEvent, Logger, LogLevel, formatEvent
 from twisted.python.logfile import LogFile
 from zope.interface import implementer
+
+_log = Logger()
 
 _RANK: Final = {level: rank for rank, level in enumerate(LogLevel.iterconstants())}
 _OURS: Final = frozenset({"time", "level", "logger", "message", "traceback"})
@@ -43,6 +45,7 @@ class LineObserver:
 
     def __init__(self, out: Out, *, as_json: bool, level: str) -> None:
         self._out = out
+        self.as_json = as_json
         self._line = json_line if as_json else text_line
         self.set_level(level)
 
@@ -54,7 +57,11 @@ class LineObserver:
         """Write an event, unless it is below the level."""
         if _RANK.get(event.get("log_level", LogLevel.info), 0) < self._least:
             return
-        self._out.write(self._line(event))
+        self.write_line(self._line(event))
+
+    def write_line(self, line: str) -> None:
+        """Write a line that has its form already."""
+        self._out.write(line)
         self._out.flush()
 
 
@@ -190,6 +197,21 @@ def set_level(level: str) -> None:
     """Write events from this level on, if ``install`` took effect."""
     if _installed is not None:
         _installed.set_level(level)
+
+
+def form(log_format: str) -> str:
+    """How lines of another process must look to stand in this one's log: ``json`` or ``text``."""
+    if isinstance(_installed, LineObserver):
+        return "json" if _installed.as_json else "text"
+    return "text" if log_format == "auto" else log_format
+
+
+def pass_on(line: str) -> None:
+    """Write a line of another process, which has its form already, into this one's log."""
+    if isinstance(_installed, LineObserver):
+        _installed.write_line(line + "\n")
+    else:
+        _log.info("{line}", line=line)
 
 
 def _observer_for(options: MutableMapping[str, Any], log_format: str, level: str) -> LineObserver | LevelObserver:

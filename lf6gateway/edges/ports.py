@@ -5,10 +5,11 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from attrs import define
+from twisted.internet.address import IPv4Address, IPv6Address
 from twisted.internet.endpoints import AdoptedStreamServerEndpoint, serverFromString
 from twisted.internet.interfaces import (
     IAddress,
@@ -17,6 +18,7 @@ from twisted.internet.interfaces import (
     IReactorSocket,
     IStreamServerEndpoint,
 )
+from twisted.internet.protocol import Factory
 from twisted.logger import Logger
 from zope.interface import implementer
 
@@ -43,6 +45,12 @@ class Bound:
     def port(self) -> int:
         """The number of the port that was given."""
         return int(self.socket.getsockname()[1])
+
+    @property
+    def address(self) -> IAddress:
+        """Where it listens."""
+        name = self.socket.getsockname()
+        return IPv6Address("TCP", *name) if self.family == socket.AF_INET6 else IPv4Address("TCP", *name)
 
     def endpoint(self, reactor: IReactorSocket) -> IStreamServerEndpoint:
         """The endpoint that listens on this socket; it can be used once."""
@@ -135,6 +143,21 @@ async def listen(
         for port in ports:
             port.stopListening()
         raise
+    return ports
+
+
+def tell(addresses: Iterable[object]) -> None:
+    """Say where connections are taken."""
+    for address in addresses:
+        _log.info("listening on {address}", address=str(address))
+
+
+async def hold(reactor: IReactorSocket, strings: Sequence[str]) -> list[Any]:
+    """Listen on Twisted endpoint strings without accepting: that is for the workers, which get the descriptors.
+
+    :raises PortTaken: as ``listen``.
+    """
+    ports = await listen(reactor, Factory(), (), strings)
     for port in ports:
-        _log.info("listening on {address}", address=str(port.getHost()))
+        port.stopReading()  # type: ignore[attr-defined]
     return ports

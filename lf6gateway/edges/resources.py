@@ -17,7 +17,7 @@ from lf6gateway.edges.endpoints import Door, Health, Nothing, Ready, Records, Sp
 from lf6gateway.edges.exchange import Exchange
 from lf6gateway.edges.identify import Identify, token_is_name
 from lf6gateway.edges.message import Answer, Endpoint, Fields, Head, request_id_of
-from lf6gateway.services.receive import Receiver
+from lf6gateway.services.receiving import Takes
 from lf6gateway.values.limits import Limits
 from lf6gateway.values.stream import Stream
 
@@ -72,7 +72,7 @@ class GatewayResource(Resource):
 
 
 def gateway_resource(
-    receiver: Receiver, limits: Limits, offload: Offload, identify: Identify = token_is_name
+    receiver: Takes, limits: Limits, offload: Offload, identify: Identify = token_is_name
 ) -> GatewayResource:
     """The gateway's endpoints as a resource, to mount anywhere in a twisted.web site.
 

@@ -14,6 +14,7 @@ from twisted.internet.defer import CancelledError, Deferred, DeferredList, Timeo
 from twisted.logger import Logger
 
 from lf6gateway.disk.adoption import Adoption
+from lf6gateway.disk.filesystem import FileSystem
 from lf6gateway.disk.folders import waiting_hours
 from lf6gateway.disk.identity import spool_identity
 from lf6gateway.disk.quarantine import Quarantine
@@ -98,6 +99,11 @@ class GatewayService(Service):
         if self._assembly is None:
             raise RuntimeError("the gateway has not started; wait for its `started`")
         return self._assembly
+
+    @property
+    def fs(self) -> FileSystem:
+        """The file system that the spool is on."""
+        return self._fs
 
     @property
     def receiver(self) -> Receiver:

@@ -217,6 +217,28 @@ class Receiver:
         )
         return SpecimenReception(self, writer, received_ns, user, key, promised)
 
+    async def finish_specimen(
+        self, *, user: str, key: str | None, received_ns: int, keep: Callable[[], Awaitable[None]]
+    ) -> bool:
+        """Let a specimen count that somebody else has written: ``keep`` makes it do so. Not where its key was kept
+        before; whether it does.
+
+        :raises SpoolUnavailable: nothing of it was kept.
+        """
+
+        async def kept() -> int:
+            await keep()
+            return received_ns
+
+        self._receptions += 1
+        try:
+            if key is None:
+                await kept()
+                return True
+            return await self._once(Stream.SPECIMEN, user, key, kept)
+        finally:
+            self._ended(0)
+
     def settled(self) -> Deferred[None]:
         """Fires when every specimen that was begun is committed or forgotten."""
         settled: Deferred[None] = Deferred()

@@ -3,7 +3,7 @@ used without the whole configuration; must never know where they came from."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from lf6gateway.values.settings import Settings
 from lf6gateway.values.size import KIB, MIB
@@ -37,6 +37,14 @@ class Limits:
     linger: float = 10.0
     linger_bytes: int = 64 * MIB
     close_timeout: float = 15.0
+
+    def share(self, workers: int) -> Limits:
+        """What each of several processes that serve together may take."""
+        return replace(
+            self,
+            max_waiting=-(-self.max_waiting // workers),
+            max_connections=-(-self.max_connections // workers),
+        )
 
     @classmethod
     def of(cls, settings: Settings) -> Limits:

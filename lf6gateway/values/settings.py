@@ -21,6 +21,7 @@ from lf6gateway.values.settings_fields import (
     Region,
     Secret,
     Span,
+    Workers,
     amount,
     choice,
     count,
@@ -183,6 +184,8 @@ class Settings(_Section):
     """The folder of the spool."""
     hostname: Hostname
     """The name of this machine in the keys of objects."""
+    workers: Workers = 1
+    """How many processes serve the public port; ``auto``: one for each processor."""
     aws: Aws = Aws()
     """How S3 is reached, and as whom."""
     s3: S3 | None = None
@@ -210,6 +213,10 @@ class Settings(_Section):
         if found:
             raise Inconsistent(found)
         return self
+
+    def processes(self, processors: int) -> int:
+        """How many processes serve the port of a machine with so many processors."""
+        return processors if self.workers == "auto" else self.workers
 
     def bucket(self, stream: Stream) -> str | None:
         """The bucket of a stream; ``None`` where objects go to a folder."""

@@ -7,7 +7,7 @@ import difflib
 import posixpath
 import re
 from collections.abc import Callable, Sequence
-from typing import Annotated, Any, Final
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
 from pydantic import BeforeValidator, SecretStr
@@ -239,3 +239,16 @@ Listen = Annotated[
     BeforeValidator(lambda value: _listen(value.split()) if isinstance(value, str) else _listen(tuple(value))),
 ]
 """Endpoint strings of Twisted; as one text they are separated by blanks."""
+
+
+def _workers(value: Any) -> Any:
+    if value == "auto":
+        return value
+    try:
+        return count(1, 64).func(value)  # type: ignore[call-arg]
+    except ValueError as error:
+        raise ValueError(f"{error}; or auto") from None
+
+
+Workers = Annotated[int | Literal["auto"], BeforeValidator(_workers)]
+"""A number of processes."""

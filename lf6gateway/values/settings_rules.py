@@ -37,6 +37,7 @@ def conflicts(settings: Settings) -> tuple[Conflict, ...]:
         *_credentials(settings),
         *_folders(settings),
         *_limits(settings),
+        *_workers(settings),
     )
 
 
@@ -141,3 +142,15 @@ def _limits(settings: Settings) -> Iterator[Conflict]:
             f"upload.retry_min ({upload.retry_min}) is longer than upload.retry_max ({upload.retry_max}); lower the "
             "one or raise the other",
         )
+
+
+def _workers(settings: Settings) -> Iterator[Conflict]:
+    if settings.workers == 1:
+        return
+    for text in settings.http.listen:
+        if not text.startswith(("tcp:", "tcp6:", "unix:", "systemd:")):
+            yield Conflict(
+                ("http.listen", "workers"),
+                f"{shown(text)} cannot be shared by several workers; use tcp, tcp6, unix or systemd endpoints, or "
+                "workers: 1",
+            )
