@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test lint format bench check-wheel constraints clean
+.PHONY: help venv demo test servers s3-compatibility lint format bench check-wheel constraints clean
 
 help: ## Show what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
@@ -26,8 +26,14 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP) ## Run the daemon on a folder with real reports and a specimen
 	$(BIN)/python examples/demo.py
 
-test: $(STAMP) ## Run the whole test suite
+test: $(STAMP) servers ## Run the whole test suite
 	$(BIN)/python -m pytest
+
+servers: $(STAMP) ## Install the S3 servers of others that the tests run against (one that cannot be had is left out)
+	$(BIN)/python -m tests.servers.install
+
+s3-compatibility: $(STAMP) servers ## Measure what each S3 server supports, and write docs/s3-compatibility.md
+	$(BIN)/python -m tests.servers.compatibility
 
 lint: $(STAMP) ## Check style, format and types
 	$(BIN)/ruff check .

@@ -45,6 +45,7 @@ class Model:
     verifies: frozenset[str] = frozenset(CHECKSUMS)
     own_etags: frozenset[str] = frozenset()
     demands: bool = False
+    longest: int = 2000
     objects: dict[str, bytes] = field(default_factory=dict)
     uploads: dict[str, bytes] = field(default_factory=dict)
     sent: list[tuple[str, str, Mapping[str, str]]] = field(default_factory=list)
@@ -94,6 +95,8 @@ class Model:
             return 200, {}, b"<R><UploadId>up</UploadId></R>"
         if "x-amz-copy-source" in headers:
             return self._copied(key, upload, headers)
+        if any(name.startswith("x-amz-meta-") and len(value) > self.longest for name, value in headers.items()):
+            return error(400, "InvalidRequest")
         damaged = self._damaged(headers, data)
         if method == "PUT" and damaged is not None:
             return damaged
@@ -240,6 +243,12 @@ def test_every_upload_of_a_trial_carries_the_checksum() -> None:
     tried(model)
     puts = [headers for method, query, headers in model.sent if method == "PUT" and "x-amz-copy-source" not in headers]
     assert all(any(name in headers for name in CHECKSUMS) for headers in puts)
+
+
+@pytest.mark.parametrize(("longest", "found"), [(2000, None), (1500, None), (1499, 250), (256, 250), (100, None)])
+def test_the_longest_metadata_are_found(longest: int, found: int | None) -> None:
+    """Swift takes 256 bytes of a value."""
+    assert tried(Model(longest=longest)).metadata_longest == found
 
 
 class Failing(Model):

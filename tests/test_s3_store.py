@@ -364,3 +364,17 @@ async def test_each_upload_carries_the_checksum_that_the_store_takes(
     assert {name: sent[name] for name in sent if "checksum" in name or name == "content-md5"} == (
         {header: value} if header else {}
     )
+
+
+@pytest_twisted.ensureDeferred
+async def test_long_metadata_go_in_pieces_where_the_store_takes_no_others(server: Server, tmp_path: Path) -> None:
+    store = s3_store(server.port)
+    store._found = type(EVERYTHING)(**{**_fields(), "metadata_longest": 4})
+    back = raw(head_of(200, 1, ETag='"e"', x_amz_meta_uri="abcd", x_amz_meta_uri_part2="ef"))
+    server.plays = [answer(200, ETag='"e"'), BEGUN, PART, COMPLETED, back]
+    content, metadata = body(tmp_path, b"x"), {"uri": "abcdef"}
+    await store.put("a", content, metadata=metadata, content_type=TYPE)
+    await store.put_parts("a", None, content, metadata=metadata, content_type=TYPE, condition=None)
+    for request in server.requests[:2]:
+        assert (request.headers["x-amz-meta-uri"], request.headers["x-amz-meta-uri-part2"]) == ("abcd", "ef")
+    assert await store.head("a") == Present('"e"', 1, metadata)

@@ -1,4 +1,5 @@
-"""What every object store has to do, tried on each: in memory, in a folder, and S3 by a real server."""
+"""What every object store has to do, tried on each: in memory, in a folder, and S3 by several real servers, which differ in
+what they honour. Where one ignores a condition, the store looks first, and the same has to come out."""
 
 from __future__ import annotations
 
@@ -19,17 +20,38 @@ from lf6gateway.stores.http import S3Http, bucket_at
 from lf6gateway.stores.memory import MemoryStore
 from lf6gateway.stores.s3 import S3Store
 from lf6gateway.stores.signing import Keys
-from lf6gateway.stores.store import Absent, Body, ObjectStore, Slice, Unchanged
+from lf6gateway.stores.store import Absent, Body, Capabilities, ObjectStore, Slice, Unchanged
 from lf6gateway.values.failure import Kind, StoreError
-from tests.blackbox.gateway import S3Server
+from tests.servers.running import NAMES, Server, Unavailable
 
 MIB = 1024 * 1024
 TYPE = "application/gzip"
 
 
+class Servers:
+    """The S3 servers, each started when it is first asked for."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self._started: dict[str, Server] = {}
+        self.honours: dict[str, Capabilities] = {}
+
+    def __getitem__(self, name: str) -> Server:
+        if name not in self._started:
+            try:
+                self._started[name] = Server(name, self._folder / name)
+            except Unavailable as reason:
+                pytest.skip(str(reason))
+        return self._started[name]
+
+    def stop(self) -> None:
+        for server in self._started.values():
+            server.stop()
+
+
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[S3Server]:
-    made = S3Server(tmp_path_factory.mktemp("s3"), "insights")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Servers]:
+    made = Servers(tmp_path_factory.mktemp("servers"))
     yield made
     made.stop()
 
@@ -38,16 +60,28 @@ def off(work: Callable[[], Any], /) -> Deferred[Any]:
     return threads.deferToThread(work)
 
 
-def s3_store(port: int, pool: HTTPConnectionPool, bucket: str = "insights", timeout_s: float = 20.0) -> S3Store:
+def s3_store(
+    server: Server, pool: HTTPConnectionPool, *, bucket: str = "insights", secret: str = "", port: int = 0
+) -> S3Store:
     http = S3Http(
         agent=Agent(reactor, pool=pool),
-        bucket=bucket_at(bucket, "us-east-1", f"http://127.0.0.1:{port}"),
-        credentials=CredentialSource(static=Keys("AK", "SK"), profile=None, offload=off, seconds=lambda: 0.0),
+        bucket=bucket_at(bucket, "us-east-1", f"http://127.0.0.1:{port or server.port}"),
+        credentials=CredentialSource(
+            static=Keys(server.access, secret or server.secret), profile=None, offload=off, seconds=lambda: 0.0
+        ),
         offload=off,
         clock=reactor,
-        timeout_s=timeout_s,
+        timeout_s=20.0,
     )
     return S3Store(http, offload=off, part_bytes=5 * MIB, probe_key="_lf6gateway/probe.test")
+
+
+async def tried(store: S3Store, servers: Servers, name: str) -> None:
+    """Try what a server honours, but once for all tests."""
+    if name in servers.honours:
+        store._found = servers.honours[name]
+    else:
+        servers.honours[name] = await store.capabilities()
 
 
 Test = Callable[..., Coroutine[Any, Any, None]]
@@ -56,20 +90,23 @@ Test = Callable[..., Coroutine[Any, Any, None]]
 def on_each(test: Callable[[ObjectStore, Path], Awaitable[None]]) -> Callable[..., Any]:
     """Run a test on every store."""
 
-    @pytest.mark.parametrize("kind", ["memory", "directory", "s3"])
+    @pytest.mark.parametrize("kind", ["memory", "directory", *NAMES])
     @pytest_twisted.ensureDeferred
     @wraps(test)
-    async def run(kind: str, tmp_path: Path, server: S3Server) -> None:
-        pool = HTTPConnectionPool(reactor)
-        stores: dict[str, ObjectStore] = {
-            "memory": MemoryStore(),
-            "directory": DirectoryStore(str(tmp_path / "objects"), offload=off),
-            "s3": s3_store(server.port, pool),
-        }
-        try:
-            await test(stores[kind], tmp_path)
-        finally:
-            await pool.closeCachedConnections()
+    async def run(kind: str, tmp_path: Path, servers: Servers) -> None:
+        if kind == "memory":
+            await test(MemoryStore(), tmp_path)
+        elif kind == "directory":
+            await test(DirectoryStore(str(tmp_path / "objects"), offload=off), tmp_path)
+        else:
+            server = servers[kind]
+            pool = HTTPConnectionPool(reactor)
+            store = s3_store(server, pool)
+            try:
+                await tried(store, servers, kind)
+                await test(store, tmp_path)
+            finally:
+                await pool.closeCachedConnections()
 
     del run.__wrapped__  # type: ignore[attr-defined]
     return run
@@ -129,6 +166,8 @@ async def test_conditions_hold(store: ObjectStore, folder: Path) -> None:
 
 @on_each
 async def test_an_object_grows_on_the_stores_side(store: ObjectStore, folder: Path) -> None:
+    if not (await store.capabilities()).part_copy:
+        return  # it is not asked to, then
     key = "growing/object"
     base = b"x" * (5 * MIB)
     present = await store.put(key, body(folder, base), metadata={"n": "1"}, content_type=TYPE)
@@ -159,31 +198,175 @@ async def test_a_body_shorter_than_it_says_is_no_object(store: ObjectStore, fold
     assert await store.head("short") is None
 
 
-@pytest_twisted.ensureDeferred
-async def test_what_moto_honours_is_found_out(server: S3Server) -> None:
+@on_each
+async def test_the_first_of_two_writers_wins_and_the_second_is_told(store: ObjectStore, folder: Path) -> None:
+    """Twins of one name in turn, each on what it saw."""
+    key = "twins/2026010203.host.jsonl.gz"
+    seen: list[str] = []
+    for number in range(4):
+        condition = Unchanged(seen[-1]) if seen else Absent()
+        content = body(folder, b"%d" % number * (number + 1))
+        put = await store.put(key, content, metadata={"n": str(number)}, content_type=TYPE, condition=condition)
+        for stale in (Absent(), *map(Unchanged, seen)):
+            late = store.put(key, content, metadata={}, content_type=TYPE, condition=stale)
+            assert await refused(late) in (Kind.CONFLICT, Kind.GONE)
+        found = await store.head(key)
+        assert found is not None
+        assert (found.etag, found.metadata["n"]) == (put.etag, str(number))
+        seen.append(put.etag)
+    assert len(set(seen)) == 4
+
+
+@on_each
+async def test_odd_keys_are_kept_apart(store: ObjectStore, folder: Path) -> None:
+    keys = ["odd/a b", "odd/a+b", "odd/a%20b", "odd/ä", "odd/~", "odd/(x)=&'!*", "odd/コード", "odd/a.b..c"]
+    for key in keys:
+        await store.put(key, body(folder, key.encode()), metadata={}, content_type=TYPE, condition=Absent())
+    for key in keys:
+        assert await whole(store.get(key)) == key.encode()
+    assert sorted(await store.list_keys("odd/")) == sorted(keys)
+
+
+@on_each
+async def test_the_longest_key_and_the_most_metadata_are_taken(store: ObjectStore, folder: Path) -> None:
+    """As long as the gateway makes them, in names as long as a file system has them."""
+    segments = ["longest", *["n" * 200] * 4, "n" * (1024 - 7 - 4 * 201 - 1)]
+    key = "/".join(segments)
+    assert len(key) == 1024
+    metadata = {"specimen-id": "0" * 32, "sha256": "0" * 64, "user": "%C3%BC" * 40, "uri": "u" * 1000}
+    await store.put(key, body(folder, b"1"), metadata=metadata, content_type="image/png", condition=Absent())
+    found = await store.head(key)
+    assert found is not None
+    assert dict(found.metadata) == metadata
+    assert await store.list_keys("longest/") == [key]
+
+
+@on_each
+async def test_an_empty_object_is_one(store: ObjectStore, folder: Path) -> None:
+    await store.put("empty", body(folder), metadata={}, content_type=TYPE, condition=Absent())
+    found = await store.head("empty")
+    assert found is not None
+    assert found.size == 0
+    assert await whole(store.get("empty")) == b""
+
+
+def on_each_s3(test: Callable[[S3Store, Server, Path], Awaitable[None]]) -> Callable[..., Any]:
+    """Run a test on every S3 server."""
+
+    @pytest.mark.parametrize("name", NAMES)
+    @pytest_twisted.ensureDeferred
+    @wraps(test)
+    async def run(name: str, tmp_path: Path, servers: Servers) -> None:
+        server = servers[name]
+        pool = HTTPConnectionPool(reactor)
+        store = s3_store(server, pool)
+        try:
+            await tried(store, servers, name)
+            await test(store, server, tmp_path)
+        finally:
+            await pool.closeCachedConnections()
+
+    del run.__wrapped__  # type: ignore[attr-defined]
+    return run
+
+
+@on_each_s3
+async def test_a_trial_leaves_nothing(store: S3Store, server: Server, folder: Path) -> None:
+    listed = server.client.list_objects_v2(Bucket="insights", Prefix="_lf6gateway/")
+    assert listed.get("Contents", []) == []
+    assert (await store.capabilities()).checksum is not None
+
+
+@on_each_s3
+async def test_uploads_that_a_crash_left_are_found_and_given_up(store: S3Store, server: Server, folder: Path) -> None:
+    key = "left/ä b+c"
+    uploads = [await store.begin(key, {"Content-Type": TYPE}) for _ in range(3)]
+    other = await store.begin(key + "d", {"Content-Type": TYPE})
+    try:
+        found = await store.abort_uploads(key, before_ns=1 << 62)
+    except StoreError as error:
+        # One that does not list uploads; the operator is told, and nothing else stops.
+        assert error.kind in (Kind.UNSUPPORTED, Kind.REFUSED, Kind.GONE), error
+        await given_up(store, key, uploads)
+        await given_up(store, key + "d", [other])
+    else:
+        assert found == 3
+        assert await store.abort_uploads(key, before_ns=1 << 62) == 0
+        assert await store.abort_uploads(key + "d", before_ns=1 << 62) == 1
+
+
+async def given_up(store: S3Store, key: str, uploads: list[str]) -> None:
+    for upload in uploads:
+        try:
+            await store.abort(key, upload)
+        except StoreError as error:
+            assert error.kind in (Kind.UNSUPPORTED, Kind.REFUSED), error
+
+
+@on_each_s3
+async def test_a_damaged_upload_is_refused_where_the_store_verifies(
+    store: S3Store, server: Server, folder: Path
+) -> None:
+    """The file changes between its digest and its sending."""
+    content = body(folder, b"some content")
+    damaged = body(folder, b"some c0ntent")
+    (piece,), (wrong,) = content.slices, damaged.slices
+
+    def read(path: str, offset: int, length: int) -> bytes:
+        return Path(piece.path).read_bytes()[offset : offset + length]
+
+    store._read = read
+    honours = await store.capabilities()
+    work = store.put("damaged", Body((wrong,)), metadata={}, content_type=TYPE)
+    if honours.checksum_verified:
+        assert await refused(work) in (Kind.DAMAGED, Kind.DENIED)
+        assert await store.head("damaged") is None
+    else:
+        await work
+
+
+@on_each_s3
+async def test_a_missing_bucket_and_a_missing_server_are_told_apart(
+    store: S3Store, server: Server, folder: Path
+) -> None:
     pool = HTTPConnectionPool(reactor)
-    found = await s3_store(server.port, pool).capabilities()
+    missing = s3_store(server, pool, bucket="no-such-bucket")
+    with pytest.raises(StoreError, match="create bucket no-such-bucket") as told:
+        await missing.put("a", body(folder, b"1"), metadata={}, content_type=TYPE)
+    assert told.value.kind is Kind.NO_BUCKET
+    with pytest.raises(StoreError) as told:
+        await s3_store(server, pool, port=1).head("a")
+    await pool.closeCachedConnections()
+    assert told.value.kind is Kind.TRANSIENT
+    assert told.value.applied is False
+
+
+@on_each_s3
+async def test_an_interrupted_upload_leaves_the_object_as_it_was(store: S3Store, server: Server, folder: Path) -> None:
+    before = await store.put("whole", body(folder, b"before"), metadata={}, content_type=TYPE)
+    content = body(folder, bytes(40 * MIB))
+    work = Deferred.fromCoroutine(store.put("whole", content, metadata={}, content_type=TYPE))
+    failed = work.addErrback(lambda _: None)
+    reactor.callLater(0.05, failed.cancel)
+    await failed
+    found = await store.head("whole")
+    assert found is not None
+    if found.etag == before.etag:
+        assert await whole(store.get("whole")) == b"before"
+    else:
+        assert found.size == 40 * MIB  # it was quicker
+
+
+@pytest_twisted.ensureDeferred
+async def test_what_moto_honours_is_found_out(servers: Servers) -> None:
+    pool = HTTPConnectionPool(reactor)
+    found = await s3_store(servers["moto"], pool).capabilities()
     await pool.closeCachedConnections()
     assert found.put_if_absent
     assert found.put_if_match
     assert found.part_copy
     assert not found.complete_if_match
     assert not found.append_guarded
-    assert not [key for key in server.objects("insights") if "probe" in key]
-
-
-@pytest_twisted.ensureDeferred
-async def test_a_missing_bucket_and_a_missing_server_are_told_apart(server: S3Server, tmp_path: Path) -> None:
-    pool = HTTPConnectionPool(reactor)
-    missing = s3_store(server.port, pool, "no-such-bucket")
-    with pytest.raises(StoreError, match="create bucket no-such-bucket") as told:
-        await missing.put("a", body(tmp_path, b"1"), metadata={}, content_type=TYPE)
-    assert told.value.kind is Kind.NO_BUCKET
-    with pytest.raises(StoreError) as told:
-        await s3_store(1, pool).head("a")
-    await pool.closeCachedConnections()
-    assert told.value.kind is Kind.TRANSIENT
-    assert told.value.applied is False
 
 
 @pytest_twisted.ensureDeferred

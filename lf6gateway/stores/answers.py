@@ -10,6 +10,7 @@ from urllib.parse import unquote_plus
 
 from attrs import frozen
 
+from lf6gateway.stores.metadata import metadata_of
 from lf6gateway.stores.store import Present
 from lf6gateway.values.failure import Kind, StoreError
 
@@ -120,6 +121,4 @@ def present_of(answer: Answer, what: str) -> Present:
         raise StoreError(
             Kind.TRANSIENT, what, f"the answer shows no object: ETag {etag[:80]!r}, Content-Length {length[:80]!r}"
         )
-    prefix = "x-amz-meta-"
-    metadata = {name.removeprefix(prefix): value for name, value in answer.headers.items() if name.startswith(prefix)}
-    return Present(etag, int(length), metadata)
+    return Present(etag, int(length), metadata_of(answer.headers))

@@ -10,6 +10,7 @@ from twisted.internet.defer import CancelledError
 from twisted.logger import Logger
 
 from lf6gateway.stores.checksums import checksum_headers
+from lf6gateway.stores.metadata import PREFIX
 from lf6gateway.stores.producer import Digests, digests_of
 from lf6gateway.stores.store import Absent, Capabilities, Condition, Unchanged
 from lf6gateway.values.failure import Kind, StoreError
@@ -23,6 +24,8 @@ _NO: Final = (Kind.UNSUPPORTED, Kind.REFUSED)
 """Answers that say «this is not to be had here», not «not now»."""
 _WRONG_ETAG: Final = '"00000000000000000000000000000000"'
 _WRONG: Final = Digests("0" * 64, bytes(32), bytes(16), bytes(4))
+_LONG_VALUE: Final = 1500
+_SHORT_VALUE: Final = 250
 _CONTENT: Final = b"lf6gateway tries here what this store honours; this object can be removed at any time.\n"
 
 
@@ -46,6 +49,7 @@ class _Probe:
         checksum, verified = await self._checksum()
         self._integrity = checksum_headers(checksum, self._digests)
         try:
+            metadata_longest = await self._metadata_longest()
             put_if_absent = await self._refuses(lambda: self._put({"If-None-Match": "*"}))
             put_if_match = await self._honours(
                 lambda: self._put({"If-Match": _WRONG_ETAG}), lambda etag: self._put({"If-Match": etag})
@@ -74,6 +78,7 @@ class _Probe:
             checksum=checksum,
             checksum_verified=verified,
             part_checksum=part_checksum,
+            metadata_longest=metadata_longest,
         )
         _log.info("the store was tried: {found}", found=str(found))
         return found
@@ -129,6 +134,13 @@ class _Probe:
     async def _part_checksum(self) -> str | None:
         """The same for parts. ``Content-MD5`` comes first, for S3 wants the others announced when an upload begins."""
         return (await self._first(self._one_part, ("md5", "sha256", "crc32c")))[0]
+
+    async def _metadata_longest(self) -> int | None:
+        """``None`` too where not even a short value is taken: then the store must say so of the objects that matter."""
+        for length in (_LONG_VALUE, _SHORT_VALUE):
+            if await self._takes(lambda length=length: self._put({f"{PREFIX}trial": "v" * length})):  # type: ignore[misc]
+                return None if length == _LONG_VALUE else length
+        return None
 
     async def _first(
         self,

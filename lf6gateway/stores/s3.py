@@ -15,6 +15,7 @@ from lf6gateway.disk.offload import Offload
 from lf6gateway.stores.answers import child, children, listed_key, moment_ns, present_of, text, tree
 from lf6gateway.stores.checksums import checksum_headers
 from lf6gateway.stores.http import Requests
+from lf6gateway.stores.metadata import headers_of
 from lf6gateway.stores.parts import LARGEST_PUT, MOST_PARTS, cut, spans
 from lf6gateway.stores.producer import Read, digests, read_slice
 from lf6gateway.stores.signing import encode_key
@@ -115,7 +116,7 @@ class S3Store:
         found = await self._offload(lambda: digests(body, self._read))
         headers = {
             "Content-Type": content_type,
-            **_metadata(metadata),
+            **headers_of(metadata, honours.metadata_longest),
             **_condition(condition if whole else None),
             **checksum_headers(honours.checksum, found),
         }
@@ -153,7 +154,8 @@ class S3Store:
         condition: Condition,
     ) -> Present:
         """A multipart upload: what is there already, copied on the store's side, and a body behind it."""
-        headers = {"Content-Type": content_type, **_metadata(metadata)}
+        longest = None if self._found is None else self._found.metadata_longest
+        headers = {"Content-Type": content_type, **headers_of(metadata, longest)}
         upload = await self.begin(key, headers)
         try:
             etags = await self._copied(key, upload, present) if present is not None else []
@@ -358,10 +360,6 @@ class S3Store:
         found = None if present is None else present.etag
         if condition is not None and found != wanted:
             raise StoreError(Kind.CONFLICT, f"write {key}", "it is not the object it was", applied=False)
-
-
-def _metadata(metadata: Mapping[str, str]) -> dict[str, str]:
-    return {f"x-amz-meta-{name}": value for name, value in metadata.items()}
 
 
 def _condition(condition: Condition) -> dict[str, str]:

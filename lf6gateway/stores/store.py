@@ -71,6 +71,8 @@ class Capabilities:
     """Whether the store refused a body that did not fit its checksum."""
     part_checksum: str | None = "md5"
     """The integrity header of each part of a multipart upload: the same words."""
+    metadata_longest: int | None = None
+    """The most characters of one value of an object's metadata, where the store did not take a long one."""
     append_min: int = 5 * 1024 * 1024
     """Smallest object, in bytes, whose bytes the store can take as the first part of a server-side append."""
 
