@@ -44,6 +44,7 @@ class _Probe:
         self._digests = digests_of(_CONTENT)
         self._integrity: dict[str, str] = {}
         self._part_integrity: dict[str, str] = {}
+        self._told = False
 
     async def run(self) -> Capabilities:
         checksum, verified = await self._checksum()
@@ -123,7 +124,9 @@ class _Probe:
         try:
             await self._store.abort(self._key, upload)
         except StoreError as error:
-            _log.warn("{key}: an upload of the trial could not be aborted: {error}", key=self._key, error=str(error))
+            if not self._told:
+                _log.warn("{key}: uploads of the trial could not be aborted: {error}", key=self._key, error=str(error))
+            self._told = True
 
     async def _checksum(self) -> tuple[str | None, bool]:
         """The first integrity header whose wrong value is refused; else the first that is taken. Leaves an object.

@@ -544,7 +544,7 @@ def main() -> None:
         trees = []
         for number in range(os.cpu_count() or 1):
             tree = Path(folder) / str(number)
-            ignored = shutil.ignore_patterns(".git", ".venv", "__pycache__", ".*_cache", ".hypothesis")
+            ignored = shutil.ignore_patterns(".git", ".venv", "build", "__pycache__", ".*_cache", ".hypothesis")
             shutil.copytree(HERE, tree, ignore=ignored)
             trees.append(tree)
 

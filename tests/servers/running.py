@@ -133,8 +133,8 @@ class Server:
         self._process.wait()
         self._log.close()
 
-    def objects(self) -> dict[str, bytes]:
-        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket)
+    def objects(self, prefix: str = "") -> dict[str, bytes]:
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
         keys = [found["Key"] for page in pages for found in page.get("Contents", [])]
         keys = [key for key in keys if "_lf6gateway/" not in key]  # on which the store is tried, and soon gone
         return {key: self.client.get_object(Bucket=self.bucket, Key=key)["Body"].read() for key in keys}
