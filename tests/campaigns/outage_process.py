@@ -18,11 +18,13 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from twisted.internet import reactor as _reactor
 from twisted.internet import stdio
 from twisted.internet.defer import Deferred, gatherResults
+from twisted.internet.protocol import connectionDone
 from twisted.logger import globalLogBeginner
 from twisted.protocols.basic import LineOnlyReceiver
 from twisted.python.failure import Failure
@@ -194,12 +196,9 @@ class Process(LineOnlyReceiver):
     async def _listen(self) -> None:
         await self._gateway.started
         site = GatewaySite(gateway_resource(self._gateway), Limits.of(self._settings), reactor=reactor)
-        read = {
-            name: int(value)
-            for name, value in (line.split(":") for line in open(f"/proc/{os.getpid()}/io"))  # noqa: SIM115, ASYNC230
-        }
+        read = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
         self._ports = await listen(reactor, site, [self._bound], [])
-        tell(ready=self._ports[0].getHost().port, counts=dict(self._fs.counts), read=read["rchar"])
+        tell(ready=self._ports[0].getHost().port, counts=dict(self._fs.counts), read=int(read["rchar"]))
         stdio.StandardIO(self)
 
     def _failed(self, failure: Failure) -> None:
@@ -233,7 +232,7 @@ class Process(LineOnlyReceiver):
                 states=[breaker.state for breaker in parts.breakers.values()],
             )
 
-    def connectionLost(self, reason: Failure = Failure(EOFError())) -> None:
+    def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The campaign is gone."""
 
 
