@@ -51,6 +51,8 @@ SEAL_S = 2.0
 """Seconds between two seals while the backlog is shipped; stands for the interval."""
 FIRST_ROUND_S = 75.0
 """After so many seconds a process has been through all it does once a minute."""
+SETTLED_S = 15.0
+"""After so many seconds a process has made its threads and connections."""
 _LINE = b'{"n":%d,"version":"6.1.0","os":"linux","files":12,"message":"%s"}\n'
 _NUMBER = re.compile(rb'^\{"n":(\d+),', re.MULTILINE)
 _SALT = [hashlib.sha256(b"%d" % number).hexdigest()[:24].encode() for number in range(4096)]
@@ -391,6 +393,7 @@ class Campaign:
         work: Counter[str] = Counter()
         next_seal = 0.0
         shipped = 0
+        settled = 0.0
         while True:
             facts = self.child.ask("facts")
             while True:
@@ -420,6 +423,7 @@ class Campaign:
                 # What was told before the kill is told; a write whose answer was on its way may not be.
                 self._kill()
                 self._start()
+                settled = 0.0
                 self._tell(f"killed while shipping, after {shipped:,} specimens")
             if not files and not facts["members"] and not facts["unsealed"]:
                 break
@@ -433,6 +437,8 @@ class Campaign:
                 self.child.ask("seal")
                 sealed.append((asked, sent))
                 sealed = [one for one in sealed if one[1]]
+            if not settled and time.monotonic() - self.child.begun > SETTLED_S:
+                settled = self.child.status("VmRSS")
             self._tell_now(shipped, facts, begun)
             time.sleep(0.25)
         seconds = time.monotonic() - begun
@@ -440,6 +446,9 @@ class Campaign:
         # Members of an hour that is not over may stay; they are counted, and nothing else is.
         kept = sum(path.stat().st_size for path in (self._folder / "cache" / "spool").rglob("*.gz"))
         self.facts["bytes counted though nothing waits"] = self.child.ask("facts")["used"] - kept
+        if settled:
+            growth = self.child.status("VmRSS") - settled
+            self.facts["RSS grown while shipping, in the last life (MiB)"] = round(growth, 1)
         self.facts["kills while shipping"] = kills
         self.facts["backlog shipped in (s)"] = round(seconds, 1)
         self.facts["specimens shipped a second"] = round(shipped / max(0.1, left_at["specimens"]), 1)
@@ -460,7 +469,9 @@ class Campaign:
     def _tell_now(self, shipped: int, facts: dict[str, Any], begun: float) -> None:
         if time.monotonic() - self._told > 15:
             self._told = time.monotonic()
-            self._tell(f"{time.monotonic() - begun:.0f} s: {shipped:,} specimens shipped, {facts}")
+            rss = self.child.status("VmRSS")
+            left = f"{facts['members']} members, {facts['used'] / MIB:.0f} MiB wait"
+            self._tell(f"{time.monotonic() - begun:.0f} s: {shipped:,} specimens shipped, {left}, RSS {rss:.1f} MiB")
 
     def _put_new(self, new_specimens: dict[str, float], unsealed: list[float]) -> float:
         """A few new data; the slowest answer."""
@@ -530,9 +541,13 @@ class Campaign:
         """Key, size, MD5 and, of records, the bytes of each object."""
         if self._s3 is None:
             top = self._folder / "objects"
+            self.facts["half-written files in the folder"] = 0
             for folder, folders, files in os.walk(top):
                 folders[:] = [name for name in folders if name != ".meta"]
                 for name in files:
+                    if name.startswith("."):  # never an object: a write that a kill cut short
+                        self.facts["half-written files in the folder"] += 1
+                        continue
                     data = Path(folder, name).read_bytes()
                     key = os.path.relpath(os.path.join(folder, name), top)
                     yield key, len(data), hashlib.md5(data).hexdigest(), data
