@@ -374,9 +374,20 @@ async def test_a_key_cannot_leave_the_folder(tmp_path: Path) -> None:
     store = DirectoryStore(str(tmp_path / "objects"), offload=off)
     (tmp_path / "objects").mkdir()
     (tmp_path / "objects" / "link").symlink_to(tmp_path)
-    for key in ("../x", "a/../../x", "/x", "a//b", "link/x", ".meta/x", "a\0b"):
+    for key in ("../x", "a/../../x", "/x", "a//b", "link/x", "a\0b"):
         assert await refused(store.put(key, body(tmp_path, b"1"), metadata={}, content_type=TYPE)) is Kind.REFUSED
     assert not (tmp_path / "x").exists()
     long = "a" * 900 + ".png"
     await store.put(long, body(tmp_path, b"1"), metadata={}, content_type=TYPE)
     assert await whole(store.get(long)) == b"1"
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_key_named_like_the_stores_own_folder_is_an_object_like_any_other(tmp_path: Path) -> None:
+    store = DirectoryStore(str(tmp_path / "objects"), offload=off)
+    await store.put("a", body(tmp_path, b"1"), metadata={"n": "1"}, content_type=TYPE)
+    for key in (".meta/a", ".meta/a.json", "b/.meta/c"):
+        await store.put(key, body(tmp_path, b"2"), metadata={"n": "2"}, content_type=TYPE)
+        assert await whole(store.get(key)) == b"2"
+    found = await store.head("a")
+    assert found is not None and dict(found.metadata) == {"n": "1"}

@@ -145,7 +145,7 @@ class DirectoryStore:
 
         :raises StoreError: the key would lead elsewhere."""
         names = key.split("/")
-        if any(name in ("", ".", "..", _META) or "\0" in name for name in names):
+        if any(name in ("", ".", "..") or "\0" in name for name in names):
             raise StoreError(
                 Kind.REFUSED, f"find {key!r} under {self._root}", "no such key can be a file", applied=False
             )

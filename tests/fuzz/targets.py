@@ -123,7 +123,10 @@ def body(data: bytes) -> None:
     whole = _decoded(coding, [rest])
     pieces = [rest[at : at + size] for at in range(0, len(rest), size)]
     cut = _decoded(coding, pieces)
-    assert type(whole) is type(cut), f"{whole!r:.50} and {cut!r:.50}"
+    # libzstd compares a frame's length with what its header says only where it has it in one piece, or a block is not
+    # empty; no compressor makes such a frame.
+    if not (coding == "zstd" and isinstance(whole, BadCoding)):
+        assert type(whole) is type(cut), f"{whole!r:.50} and {cut!r:.50}"
     if isinstance(whole, bytes):
         assert whole == cut
         assert len(whole) <= MOST
