@@ -606,3 +606,21 @@ def test_a_hosts_own_resources_work_beside_ours_on_our_site() -> None:
     assert [reply.problem["status"] for reply in connection.replies()] == [404, 404]
     connection.send(request("PUT", "/echo", b"x" * 1_001))
     assert connection.reply().status == 413
+
+
+def test_a_cut_gives_up_what_is_under_way_at_once() -> None:
+    gateway = Gateway(LIMITS)
+    gateway.backend.usage.by_hand = True
+    body, specimen, waiting, idle = (gateway.connect() for _ in range(4))
+    body.send(request("PUT", "/usage", b"12345")[:-1])
+    specimen.send(request("PUT", "/specimen?uri=a", b"12345")[:-1])
+    waiting.send(request("PUT", "/usage", b"1"))
+    drained = gateway.site.drain()
+    gateway.site.cut()
+    assert [writer.state for writer in gateway.backend.specimens.begun] == ["aborted"]
+    gateway.clock.advance(0)
+    assert not any(one.open for one in (body, specimen, waiting, idle))
+    assert drained.called
+    gateway.backend.usage.flush()
+    assert gateway.resource.door.memory.held == 0
+    assert waiting.raw == b""

@@ -352,6 +352,12 @@ class GatewayChannel(HTTPChannel):
             case _:
                 pass  # the answer to come closes it
 
+    def cut(self) -> None:
+        """End the connection now, and give up what is under way on it."""
+        for request in self.requests:
+            request.give_up()
+        self.transport.abortConnection()
+
     def _linger(self, seconds: float) -> None:
         """Read and drop what still comes until the other side closes: closing at once, with bytes of it unread, would
         make its system throw the answer away."""

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -114,18 +114,28 @@ class ListeningGateway(Service):
                 one.socket.close()
         deadline = self._gateway.settings.shutdown.deadline.seconds
         begun = self._reactor.seconds()
-        if self._site is not None:
-            await self._see_off(self._site.drain(), deadline)
-        if self._crew is not None:
-            await self._see_off(self._crew.stopService(), deadline)
+        if self._site is not None and not await self._see_off(self._site.drain(), deadline):
+            _log.warn("{count} connections are cut, for the time is over", count=self._site.connections)
+            self._site.cut()
+        if self._crew is not None and not await self._see_off(self._crew.stopService(), deadline):
+            _log.warn("the workers were ended, for the time is over")
         self._gateway.shorten(self._reactor.seconds() - begun)
         await self._gateway.stopService()
 
-    async def _see_off(self, draining: Deferred[None], seconds: float) -> None:
-        """Wait for the requests under way, but not longer."""
-        self._draining = draining.addTimeout(0.0 if self._hurried else seconds, self._reactor)
+    async def _see_off(self, draining: Deferred[None], seconds: float) -> bool:
+        """Wait for the requests under way, but not longer; whether they have ended."""
+        late = False
+
+        def note_late(outcome: object, _seconds: float) -> object:
+            nonlocal late
+            late = True
+            return outcome
+
+        self._draining = draining.addTimeout(0.0 if self._hurried else seconds, self._reactor, note_late)
         try:
             await self._draining
-        except (CancelledError, TimeoutError):
-            _log.warn("some requests had not ended when the time was over; they count for nothing")
-        self._draining = None
+        except CancelledError:
+            return False
+        finally:
+            self._draining = None
+        return not late

@@ -79,6 +79,11 @@ class GatewaySite(Site):
         self._look_whether_drained()
         return done
 
+    def cut(self) -> None:
+        """End every connection now; what is under way on one gets no answer."""
+        for channel in list(self._channels | self._refused):
+            channel.cut()
+
     # What channels call.
 
     def connected(self, channel: GatewayChannel) -> Problem | None:

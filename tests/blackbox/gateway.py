@@ -12,7 +12,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +21,9 @@ import yaml
 
 START_S = 30.0
 TWISTD = Path(sys.executable).with_name("twistd")
+HERE = Path(__file__).resolve().parents[2]
+LAUNCH = (sys.executable, "-m", "tests.campaigns.launch")
+"""In place of ``twistd``: the same, with surroundings that can be moved."""
 
 
 def free_port() -> int:
@@ -82,13 +85,21 @@ class S3Server:
 class Gateway:
     """``twistd -n lf6gateway`` in a folder of its own."""
 
-    def __init__(self, folder: Path, *, env: Mapping[str, str] | None = None, **config: Any) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *,
+        env: Mapping[str, str] | None = None,
+        command: Sequence[str | Path] = (TWISTD,),
+        **config: Any,
+    ) -> None:
         self.folder = folder
+        self._command: list[str | Path] = list(command)
         folder.mkdir(exist_ok=True)
         self.cache = folder / "cache"
         self.config = folder / "config.yml"
         self.log = folder / "log"
-        self._env = {**os.environ, **(env or {})}
+        self._env = {**os.environ, **({"PYTHONPATH": str(HERE)} if command is LAUNCH else {}), **(env or {})}
         settings = {
             "cache_dir": str(self.cache),
             "hostname": "test.host",
@@ -99,13 +110,28 @@ class Gateway:
         self.process: subprocess.Popen[bytes] | None = None
         self.port = 0
 
-    def start(self, *, port: int = 0) -> Gateway:
-        before = self.log.stat().st_size if self.log.exists() else 0
-        command = [TWISTD, "-n", "--pidfile=", "lf6gateway", "-p", port, "-c", self.config]
+    def launch(self, *, port: int | None = 0, **popen: Any) -> subprocess.Popen[bytes]:
+        """Begin to start; ``port`` ``None``: no ``-p``."""
+        command = [*self._command, "-n", "--pidfile=", "lf6gateway", *(() if port is None else ("-p", port))]
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(
-                [str(part) for part in command], cwd=self.folder, env=self._env, stdout=log, stderr=log
+                [str(part) for part in [*command, "-c", self.config]],
+                cwd=self.folder,
+                env=self._env,
+                stdout=log,
+                stderr=log,
+                **popen,
             )
+        return self.process
+
+    def start(self, *, port: int = 0, **popen: Any) -> Gateway:
+        before = self.log.stat().st_size if self.log.exists() else 0
+        self.launch(port=port, **popen)
+        return self.await_listening(before)
+
+    def await_listening(self, before: int = 0) -> Gateway:
+        """Wait until it takes connections; ``before``: what of its log was there before this start."""
+        assert self.process is not None
         deadline = time.monotonic() + START_S
         while time.monotonic() < deadline and self.process.poll() is None:
             found = re.search(rb"listening on .*?port=(\d+)", self.log.read_bytes()[before:])
