@@ -126,7 +126,7 @@ class ListeningGateway(Service):
         """Wait for the requests under way, but not longer; whether they have ended."""
         late = False
 
-        def note_late(outcome: object, _seconds: float) -> object:
+        def note_late(outcome: Any, _seconds: float) -> Any:
             nonlocal late
             late = True
             return outcome
