@@ -4,21 +4,23 @@ without a socket whose bytes and time a test has in hand."""
 from __future__ import annotations
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import pytest
 from twisted.internet.address import IPv4Address
 from twisted.internet.defer import Deferred, succeed
 from twisted.internet.error import ConnectionDone
+from twisted.internet.interfaces import IReactorTime
 from twisted.internet.task import Clock
 from twisted.internet.testing import StringTransport
 from twisted.python.failure import Failure
+from twisted.web.resource import IResource
 
 from lf6gateway.disk.offload import Offload, inline
 from lf6gateway.disk.space import Refusal, Space
 from lf6gateway.disk.unavailable import SpoolUnavailable
-from lf6gateway.edges.channel import GatewayChannel
 from lf6gateway.edges.resources import GatewayResource, gateway_resource
 from lf6gateway.edges.site import GatewaySite
 from lf6gateway.services.receive import Receiver
@@ -26,6 +28,26 @@ from lf6gateway.values.entry import Entry
 from lf6gateway.values.idempotency import KeyIndex
 from lf6gateway.values.limits import Limits
 from lf6gateway.values.stream import Stream
+
+CHANNELS: dict[str, Any] = {"now": "auto"}
+
+
+@pytest.fixture(params=["httptools", "twisted"])
+def each_channel(request: pytest.FixtureRequest) -> Iterator[str]:
+    """Runs a test over each HTTP channel there is."""
+    if request.param == "httptools":
+        pytest.importorskip("httptools", reason="httptools is not installed: its channel cannot be tried")
+    CHANNELS["now"] = request.param
+    yield request.param
+    CHANNELS["now"] = "auto"
+
+
+def site_of(
+    resource: IResource, limits: Limits, *, reactor: IReactorTime | None = None, channel: str | None = None
+) -> GatewaySite:
+    """A site with a channel, or with the one that is being tried."""
+    return GatewaySite(resource, limits, reactor=reactor, channel=channel or CHANNELS["now"])  # type: ignore[arg-type]
+
 
 START_NS = 1_700_000_000_000_000_000
 
@@ -216,7 +238,7 @@ def read_replies(data: bytes, *, heads_only: bool = False) -> tuple[list[Reply],
 class Transport(StringTransport):
     """A transport that closes when it is told to, as a socket does that has nothing left to send."""
 
-    protocol: GatewayChannel | None = None
+    protocol: Any = None
 
     def loseConnection(self) -> None:
         if not self.disconnecting:
@@ -240,9 +262,9 @@ class Transport(StringTransport):
 class Connection:
     """One connection to a site."""
 
-    def __init__(self, site: GatewaySite, clock: Clock) -> None:
+    def __init__(self, site: GatewaySite, clock: Clock, transport: Transport | None = None) -> None:
         self._clock = clock
-        self.transport = Transport(clock)
+        self.transport = transport or Transport(clock)
         self.channel = site.buildProtocol(None)
         self.transport.protocol = self.channel
         self.channel.makeConnection(self.transport)
@@ -289,13 +311,18 @@ class Gateway:
     """A site over a receiver in memory, with a clock in hand."""
 
     def __init__(
-        self, limits: Limits | None = None, offload: Offload = inline, backend: Backend | None = None, **identify: Any
+        self,
+        limits: Limits | None = None,
+        offload: Offload = inline,
+        backend: Backend | None = None,
+        channel: str | None = None,
+        **identify: Any,
     ) -> None:
         self.clock = Clock()
         self.limits = limits or Limits()
         self.backend = backend or Backend()
         self.resource: GatewayResource = gateway_resource(self.backend.receiver, self.limits, offload, **identify)
-        self.site = GatewaySite(self.resource, self.limits, reactor=self.clock)
+        self.site = site_of(self.resource, self.limits, reactor=self.clock, channel=channel)
 
     def connect(self) -> Connection:
         return Connection(self.site, self.clock)

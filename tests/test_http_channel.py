@@ -8,10 +8,12 @@ from twisted.internet.interfaces import ITCPTransport
 from twisted.web.resource import Resource
 from zope.interface import alsoProvides
 
-from lf6gateway.edges.channel import DRAIN_HEAD
-from lf6gateway.edges.site import GatewaySite
+from lf6gateway.edges.connection import DRAIN_HEAD
 from lf6gateway.values.limits import Limits
-from tests.http_support import Connection, Gateway, Transport, chunked, read_replies, request
+from tests.http_support import Connection, Gateway, Transport, chunked, each_channel, read_replies, request, site_of
+
+pytestmark = pytest.mark.usefixtures("each_channel")
+__all__ = ["each_channel"]
 
 EXPECT = "Expect: 100-continue"
 LIMITS = Limits(header_timeout=10, body_timeout=30, idle_timeout=75, linger=5, close_timeout=15)
@@ -94,6 +96,29 @@ MALFORMED = {
     "chunks and length": b"PUT /usage HTTP/1.1\r\nTransfer-Encoding: chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
     "chunks twice": b"PUT /usage HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
     "an encoding over chunks": b"PUT /usage HTTP/1.1\r\nTransfer-Encoding: gzip, chunked\r\n\r\n0\r\n\r\n",
+    "chunks last but not alone": b"PUT /usage HTTP/1.1\r\nTransfer-Encoding: identity, chunked\r\n\r\n0\r\n\r\n",
+    "chunks not last": b"PUT /usage HTTP/1.1\r\nTransfer-Encoding: chunked, identity\r\n\r\n0\r\n\r\n",
+    "chunks and then something else": b"PUT /usage HTTP/1.1\r\nTransfer-Encoding: chunked\r\nTransfer-Encoding: x\r\n\r\n0\r\n\r\n",
+    "something else and then chunks": b"PUT /usage HTTP/1.1\r\nTransfer-Encoding: x\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n",
+    "chunks behind a vertical tab": b"PUT /usage HTTP/1.1\r\nTransfer-Encoding: \x0bchunked\r\n\r\n0\r\n\r\n",
+    "chunks in quotation marks": b'PUT /usage HTTP/1.1\r\nTransfer-Encoding: "chunked"\r\n\r\n0\r\n\r\n',
+    "an empty transfer encoding": b"PUT /usage HTTP/1.1\r\nTransfer-Encoding:\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+    "a transfer encoding with a space before the colon": b"PUT /usage HTTP/1.1\r\nTransfer-Encoding : chunked\r\nContent-Length: 5\r\n\r\n0\r\n\r\n",
+    "a length with a space before the colon": b"PUT /usage HTTP/1.1\r\nContent-Length : 1\r\n\r\n1",
+    "different lengths": b"PUT /usage HTTP/1.1\r\nContent-Length: 1\r\nContent-Length: 30\r\n\r\n1",
+    "an empty length": b"PUT /usage HTTP/1.1\r\nContent-Length: \r\n\r\n1",
+    "a length in another base": b"PUT /usage HTTP/1.1\r\nContent-Length: 0x1\r\n\r\n1",
+    "a length with an underscore": b"PUT /usage HTTP/1.1\r\nContent-Length: 1_0\r\n\r\n1234567890",
+    "a length of two numbers": b"PUT /usage HTTP/1.1\r\nContent-Length: 1 1\r\n\r\n1",
+    "a length in other digits": "PUT /usage HTTP/1.1\r\nContent-Length: \u0661\r\n\r\n1".encode(),
+    "a folded header": b"PUT /usage HTTP/1.1\r\nA: b\r\n c\r\nContent-Length: 1\r\n\r\n1",
+    "a folded header, by a tab": b"PUT /usage HTTP/1.1\r\nA: b\r\n\tc\r\nContent-Length: 1\r\n\r\n1",
+    "a folded transfer encoding": b"PUT /usage HTTP/1.1\r\nTransfer-Encoding:\r\n chunked\r\n\r\n0\r\n\r\n",
+    "a first header that begins with a space": b"PUT /usage HTTP/1.1\r\n Content-Length: 1\r\nContent-Length: 1\r\n\r\n1",
+    "lines that end in a bare LF": b"PUT /usage HTTP/1.1\nContent-Length: 1\n\n1" + b"\r\n\r\n",
+    "a head that ends in a bare LF": b"PUT /usage HTTP/1.1\r\nContent-Length: 1\r\n\n1" + b"\r\n\r\n",
+    "a bare CR in a header": b"GET /health HTTP/1.1\r\nA: b\rContent-Length: 5\r\n\r\n",
+    "a header without a name": b"GET /health HTTP/1.1\r\n: b\r\n\r\n",
     "an unknown transfer encoding": b"PUT /usage HTTP/1.1\r\nTransfer-Encoding: xchunked\r\n\r\n0\r\n\r\n",
 }
 
@@ -125,6 +150,12 @@ def test_what_is_not_http_gets_a_problem_and_the_end(data: bytes, cut: int | Non
         b"1\r\n1\r\r0\r\n\r\n",
         b"f" * 2_000,
         b"1;\x00\r\n1\r\n",
+        b"1\n1\r\n0\r\n\r\n",
+        b"1\r\n1\n0\r\n\r\n",
+        b"1;a\n1\r\n0\r\n\r\n",
+        b"1 \r\n1\r\n0\r\n\r\n",
+        b"+1\r\n1\r\n0\r\n\r\n",
+        b"1_0\r\n1234567890123456\r\n0\r\n\r\n",
     ],
 )
 def test_chunks_that_are_none_get_a_problem_and_the_end(body: bytes) -> None:
@@ -286,13 +317,9 @@ def test_half_a_connection_is_closed_behind_an_early_answer() -> None:
         def setTcpNoDelay(self, enabled: bool) -> None:
             pass
 
-    connection = Connection.__new__(Connection)
-    connection._clock = gateway.clock
-    connection.transport = Tcp(gateway.clock)
-    alsoProvides(connection.transport, ITCPTransport)
-    connection.channel = gateway.site.buildProtocol(None)
-    connection.transport.protocol = connection.channel
-    connection.channel.makeConnection(connection.transport)
+    transport = Tcp(gateway.clock)
+    alsoProvides(transport, ITCPTransport)
+    connection = Connection(gateway.site, gateway.clock, transport)
     connection.send(request("PUT", "/nothing", None, "Content-Length: 10000000"))
     [written] = half_closed
     assert read_replies(written)[0][0].status == 404
@@ -594,7 +621,7 @@ def test_a_hosts_own_resources_work_beside_ours_on_our_site() -> None:
     root = Resource()
     root.putChild(b"echo", Echo())
     root.putChild(b"insights", gateway.resource)
-    site = GatewaySite(root, Limits(max_specimen=1_000), reactor=gateway.clock)
+    site = site_of(root, Limits(max_specimen=1_000), reactor=gateway.clock)
     connection = Connection(site, gateway.clock)
     connection.send(
         request("PUT", "/echo", b"hello") + request("GET", "/echo?a=b") + request("PUT", "/insights/usage", b"1")

@@ -16,7 +16,10 @@ from lf6gateway.edges.message import Fields
 from lf6gateway.values.limits import Limits
 from lf6gateway.values.problem import Problem, Refused
 from lf6gateway.values.stream import Stream
-from tests.http_support import START_NS, Backend, Gateway, HandOffload, chunked, request
+from tests.http_support import START_NS, Backend, Gateway, HandOffload, chunked, each_channel, request
+
+pytestmark = pytest.mark.usefixtures("each_channel")
+__all__ = ["each_channel"]
 
 NDJSON = "Content-Type: application/x-ndjson"
 SMALL = Limits(max_report=1_000, max_batch=5_000, max_specimen=200_000)
@@ -142,7 +145,10 @@ def test_names_that_nobody_has_are_refused(name: str, header: str) -> None:
     gateway = Gateway()
     reply = gateway.ask(request("PUT", "/usage", b"1", header.format(name), user=None))
     assert reply.status == 400
-    assert reply.problem["type"].endswith(":invalid-user")
+    # llhttp takes no header with a DEL in it at all.
+    assert reply.problem["type"].endswith(
+        (":invalid-user", ":malformed-request") if "\x7f" in name else ":invalid-user"
+    )
     assert gateway.backend.usage.entries == []
 
 

@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from datetime import UTC, datetime, timedelta
 from typing import Any, TypeVar
 
+import pytest
 import pytest_twisted
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes
@@ -28,7 +29,10 @@ from lf6gateway.disk.offload import Offload, inline
 from lf6gateway.edges.resources import gateway_resource
 from lf6gateway.edges.site import GatewaySite
 from lf6gateway.values.limits import Limits
-from tests.http_support import Backend, MemorySpecimens, MemoryWriter, read_replies, request
+from tests.http_support import Backend, MemorySpecimens, MemoryWriter, each_channel, read_replies, request, site_of
+
+pytestmark = pytest.mark.usefixtures("each_channel")
+__all__ = ["each_channel"]
 
 T = TypeVar("T")
 EXPECT = "Expect: 100-continue"
@@ -60,7 +64,7 @@ async def running(limits: Limits | None = None, backend: Backend | None = None) 
     kept: Offload = offload
     backend = backend or Backend()
     limits = limits or Limits()
-    site = GatewaySite(gateway_resource(backend.receiver, limits, kept), limits)
+    site = site_of(gateway_resource(backend.receiver, limits, kept), limits)
     port = await TCP4ServerEndpoint(reactor, 0, interface="127.0.0.1").listen(site)
     try:
         yield Running(backend, site, port.getHost().port)
@@ -187,7 +191,7 @@ def own_certificate() -> PrivateCertificate:
 async def test_over_tls_all_is_the_same() -> None:
     backend = Backend()
     limits = Limits(linger=0.5, max_specimen=10_000_000)
-    site = GatewaySite(gateway_resource(backend.receiver, limits, inline), limits)
+    site = site_of(gateway_resource(backend.receiver, limits, inline), limits)
     endpoint = SSL4ServerEndpoint(reactor, 0, own_certificate().options(), interface="127.0.0.1")
     port = await endpoint.listen(site)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

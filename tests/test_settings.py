@@ -89,6 +89,7 @@ EXAMPLES = {
     "s3.specimen_prefix": "s/",
     "storage.directory": "/out",
     "http.listen": "tcp:1 unix:/x",
+    "http.channel": "twisted",
     "log.level": "debug",
     "log.format": "json",
 }

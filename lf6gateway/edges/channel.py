@@ -3,17 +3,15 @@ to see an answer it was given before it had sent everything; must never know a p
 
 from __future__ import annotations
 
-from enum import Enum
-from http import HTTPStatus
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
-from twisted.internet.interfaces import ISSLTransport, ITCPTransport
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
-from twisted.web.http import HTTPChannel, datetimeToString
+from twisted.web.http import HTTPChannel
 
 from lf6gateway.edges import problems
-from lf6gateway.edges.deadline import Deadline
+from lf6gateway.edges.answer_bytes import answer_bytes
+from lf6gateway.edges.connection import ENDING, Connection, Stage
 from lf6gateway.edges.endpoints import awaits_continue
 from lf6gateway.edges.head_rules import head_fault, line_fault, trailers_fault
 from lf6gateway.edges.message import problem_answer, request_id_of
@@ -24,29 +22,8 @@ from lf6gateway.values.problem import Problem
 if TYPE_CHECKING:
     from lf6gateway.edges.site import GatewaySite
 
-DRAIN_HEAD: Final = 2.0
-"""Seconds that a request has to complete its head once the site is draining."""
-SHORT_LINGER: Final = 1.0
-"""Seconds that an answered client is still read from, where there is no time for more."""
 
-
-class Stage(Enum):
-    """What a connection waits for."""
-
-    IDLE = "the next request"
-    HEAD = "the rest of a head"
-    BODY = "the rest of a body"
-    ANSWER = "an answer of ours"
-    UNREAD = "the other side to read its answers"
-    LINGER = "the other side to close, which was answered before it had sent everything"
-    CLOSING = "the last bytes to go out"
-    CLOSED = "nothing"
-
-
-_ENDING: Final = frozenset({Stage.LINGER, Stage.CLOSING, Stage.CLOSED})
-
-
-class GatewayChannel(HTTPChannel):
+class GatewayChannel(Connection, HTTPChannel):
     """twisted.web's channel, with a stage and a deadline of its own, and problems in place of bare status lines."""
 
     site: GatewaySite
@@ -55,16 +32,9 @@ class GatewayChannel(HTTPChannel):
 
     def __init__(self) -> None:
         super().__init__()
-        self.stage = Stage.IDLE
         self.continue_awaited = False
-        self.served = False
-        self.since = 0.0
         self._done: Any = None
-        self._held = False
         self._unread = False
-        self._lingered = 0
-        self._window_start = 0.0
-        self._window_bytes = 0
 
     # The connection.
 
@@ -74,17 +44,8 @@ class GatewayChannel(HTTPChannel):
         limits = self.site.limits
         self.totalHeadersSize = self.MAX_LENGTH = limits.max_head
         self.maxHeaders = limits.max_headers
-        self._deadline = Deadline(self.site.reactor, self._deadline_reached)
-        self.since = self.site.reactor.seconds()
         super().connectionMade()
-        refused = self.site.connected(self)
-        if refused is None:
-            self._deadline.set(limits.idle_timeout)
-        elif not self.site.crowded():
-            self.refuse(refused)
-            self._deadline.set(SHORT_LINGER)
-        else:
-            self.transport.abortConnection()
+        self._begin()
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection is gone, whoever ended it."""
@@ -96,9 +57,7 @@ class GatewayChannel(HTTPChannel):
     def dataReceived(self, data: bytes) -> None:
         """Some bytes have come."""
         if self.stage is Stage.LINGER:
-            self._lingered += len(data)
-            if self._lingered > self.site.limits.linger_bytes:
-                self.loseConnection()
+            self._dropped(len(data))
             return
         if self.stage in (Stage.CLOSING, Stage.CLOSED):
             return
@@ -127,7 +86,7 @@ class GatewayChannel(HTTPChannel):
         """The head is complete: choose who takes the body, and tell the client to send it, if it waits for that."""
         request: GatewayRequest = self.requests[-1]
         fields = fields_of(request.requestHeaders)
-        fault = head_fault(self._version, self._path, fields)
+        fault = head_fault(self._command, self._version, self._path, fields)
         if fault is not None:
             self.refuse(problems.malformed(fault))
             return
@@ -158,7 +117,7 @@ class GatewayChannel(HTTPChannel):
 
     def allContentReceived(self) -> None:
         """A request is complete."""
-        if self.stage in _ENDING:
+        if self.stage in ENDING:
             return  # its head was refused
         self.stage = Stage.ANSWER
         self._deadline.clear()
@@ -199,7 +158,7 @@ class GatewayChannel(HTTPChannel):
         if self.stage is not Stage.CLOSED:
             self.stage = Stage.CLOSING
             self._deadline.set(self.site.limits.close_timeout)
-        super().loseConnection()
+        HTTPChannel.loseConnection(self)
 
     # What a request calls.
 
@@ -240,23 +199,15 @@ class GatewayChannel(HTTPChannel):
 
     def refuse(self, problem: Problem) -> None:
         """Answer with a problem in place of the request that was coming in, and close."""
-        if self.stage in _ENDING:
+        if self.stage in ENDING:
             return
         fields = fields_of(self.requests[-1].requestHeaders) if self.requests else lambda name: ()
         request_id = request_id_of(fields)
         answer = problem_answer(problem, request_id)
         for request in self.requests:
             request.give_up()
-        head = [b"HTTP/1.1 %d %s" % (answer.status, HTTPStatus(answer.status).phrase.encode("ascii"))]
-        head += [name + b": " + value for name, value in answer.headers]
-        head += [
-            b"X-Request-Id: " + request_id.encode("ascii"),
-            b"Date: " + datetimeToString(),
-            b"Content-Length: %d" % len(answer.body),
-            b"Connection: close",
-        ]
         without_body = bool(self.requests) and self.requests[-1].method == b"HEAD"
-        self.transport.write(b"\r\n".join(head) + b"\r\n\r\n" + (b"" if without_body else answer.body))
+        self.transport.write(answer_bytes(answer, request_id, close=True, without_body=without_body))
         self._linger(self.site.limits.linger)
 
     def _respondToBadRequestAndDisconnect(self) -> None:
@@ -272,100 +223,19 @@ class GatewayChannel(HTTPChannel):
         """A line of the head does not end."""
         self.refuse(problems.head_too_large(self.MAX_LENGTH))
 
-    # Time.
+    # What the base asks.
 
-    def _begin_body(self) -> None:
-        self.stage = Stage.BODY
-        self._begin_window()
+    def awaits_body(self) -> bool:
+        """Whether somebody is there for the body that comes in."""
+        return bool(self.requests[-1].awaits_body)
 
-    def _begin_window(self) -> None:
-        self._window_start = self.site.reactor.seconds()
-        self._window_bytes = 0
-        self._deadline.set(self.site.limits.body_timeout)
-
-    def _fast_enough(self, size: int) -> bool:
-        limits = self.site.limits
-        now = self.site.reactor.seconds()
-        self._window_bytes += size
-        if now - self._window_start >= limits.body_timeout:
-            if self._window_bytes < limits.min_body_rate * (now - self._window_start):
-                return False
-            self._begin_window()
-        else:
-            self._deadline.set(limits.body_timeout)
-        return True
-
-    def _body_too_slow(self) -> None:
-        if self.requests[-1].awaits_body:
-            self.refuse(problems.too_slow("body"))
-        else:
-            self.loseConnection()  # it has its answer, and the rest was only to be dropped
-
-    def _deadline_reached(self) -> None:
-        match self.stage:
-            case Stage.IDLE | Stage.UNREAD | Stage.LINGER:
-                self.loseConnection()
-            case Stage.HEAD:
-                self.refuse(problems.draining() if self.site.draining else problems.too_slow("head"))
-            case Stage.BODY if self._held:
-                self._begin_window()  # it is we who are slow
-            case Stage.BODY:
-                self._body_too_slow()
-            case Stage.CLOSING:
-                self.transport.abortConnection()
-            case _:
-                pass
-
-    # The end.
-
-    def pace(self, now: float) -> tuple[float, float]:
-        """For how many seconds the window of the body that comes in has lasted, and how many bytes a second came."""
-        seconds = 0.0 if self._held else now - self._window_start
-        return seconds, self._window_bytes / seconds if seconds > 0 else 0.0
-
-    def make_way(self) -> None:
-        """End for another connection's sake."""
-        match self.stage:
-            case Stage.IDLE:
-                self.loseConnection()
-            case Stage.HEAD | Stage.BODY if not self.site.crowded():
-                self.refuse(problems.too_slow("request"))
-                self._deadline.set(SHORT_LINGER)
-            case _:
-                self.transport.abortConnection()
-
-    def drain(self) -> None:
-        """End the connection as soon as no request is under way on it."""
-        match self.stage:
-            case Stage.IDLE if not self.served:
-                # Whoever has just connected has a request on its way, which would meet a closed door. A connection
-                # that was used already may close at any time, as its client knows.
-                self._deadline.set(DRAIN_HEAD)
-            case Stage.IDLE | Stage.UNREAD:
-                self.loseConnection()
-            case Stage.BODY if not self.requests[-1].awaits_body:
-                self.loseConnection()
-            case Stage.HEAD:
-                self._deadline.set(DRAIN_HEAD)
-            case Stage.LINGER:
-                self._deadline.set(SHORT_LINGER)
-            case _:
-                pass  # the answer to come closes it
-
-    def cut(self) -> None:
-        """End the connection now, and give up what is under way on it."""
+    def _give_up_all(self) -> None:
         for request in self.requests:
             request.give_up()
-        self.transport.abortConnection()
 
-    def _linger(self, seconds: float) -> None:
-        """Read and drop what still comes until the other side closes: closing at once, with bytes of it unread, would
-        make its system throw the answer away."""
-        self.stage = Stage.LINGER
+    def _forget_unparsed(self) -> None:
         self._buffer = b""  # ends the loop over what has come already
         self._dataBuffer = []
-        self._held = False
+
+    def _read_on(self) -> None:
         self._networkProducer.resumeProducing()
-        self._deadline.set(min(seconds, SHORT_LINGER) if self.site.draining else seconds)
-        if ITCPTransport.providedBy(self.transport) and not ISSLTransport.providedBy(self.transport):
-            self.transport.loseWriteConnection()

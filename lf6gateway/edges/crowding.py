@@ -7,7 +7,7 @@ import heapq
 from collections.abc import Iterable
 from typing import Final
 
-from lf6gateway.edges.channel import GatewayChannel, Stage
+from lf6gateway.edges.connection import Connection, Stage
 
 PATIENCE: Final = 1.0
 """Seconds that a head, the reading of an answer and a farewell have before the connection counts as slow."""
@@ -17,14 +17,14 @@ SLOW: Final = 1024.0
 """Bytes a second of a body, below which it is slow."""
 
 
-def dispensable(channels: Iterable[GatewayChannel], now: float, most: int) -> list[GatewayChannel]:
+def dispensable(channels: Iterable[Connection], now: float, most: int) -> list[Connection]:
     """Up to ``most`` connections that can go: first those that never asked for anything, then idle ones, those that are
     answered, those slow with a head or with reading, those slow with a body; among equals the oldest."""
     ranked = ((rank, channel) for channel in channels if (rank := _rank(channel, now)) is not None)
     return [channel for _, channel in heapq.nsmallest(most, ranked, key=lambda pair: pair[0])]
 
 
-def _rank(channel: GatewayChannel, now: float) -> tuple[int, float] | None:
+def _rank(channel: Connection, now: float) -> tuple[int, float] | None:
     waited = now - channel.since
     match channel.stage:
         case Stage.IDLE:

@@ -12,6 +12,8 @@ from lf6gateway.edges.message import Fields
 _TARGET: Final = re.compile(rb"[\x21-\x7e]+")
 _HOST: Final = re.compile(rb"(?:\[[0-9A-Za-z:.%]+\]|[A-Za-z0-9._~!$&'()*+,;=%-]*)(?::[0-9]*)?")
 _FIELD: Final = re.compile(rb"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t\x20-\x7e\x80-\xff]*")
+FRAMING: Final = frozenset({b"content-length", b"transfer-encoding"})
+"""The fields that say where a body ends, which must stand in front of it (RFC 9110, 6.5.1)."""
 _CONTROL: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 
 
@@ -24,11 +26,13 @@ def line_fault(line: bytes) -> str | None:
     return None
 
 
-def head_fault(version: bytes, target: bytes, fields: Fields) -> str | None:
+def head_fault(method: bytes, version: bytes, target: bytes, fields: Fields) -> str | None:
     """What is wrong with a whole head; ``None``: nothing.
 
     :param version: ``HTTP/1.1`` or ``HTTP/1.0``.
     """
+    if method == b"PRI":
+        return "PRI begins HTTP/2, which is not spoken here"
     if not _TARGET.fullmatch(target):
         return "the request target holds something else than visible ASCII; percent-encode it"
     hosts = fields(b"host")
@@ -47,6 +51,9 @@ def head_fault(version: bytes, target: bytes, fields: Fields) -> str | None:
 
 def trailers_fault(trailers: Iterable[bytes]) -> str | None:
     """What is wrong with the fields behind a chunked body, one a line; ``None``: nothing. They are not used."""
-    if all(_FIELD.fullmatch(line) for line in trailers):
-        return None
-    return "a trailer field is not as HTTP/1.1 has it"
+    for line in trailers:
+        if not _FIELD.fullmatch(line):
+            return "a trailer field is not as HTTP/1.1 has it"
+        if bytes(line).partition(b":")[0].lower() in FRAMING:
+            return "a trailer field says how long a body is that has ended"
+    return None

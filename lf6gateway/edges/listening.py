@@ -77,7 +77,10 @@ class ListeningGateway(Service):
             await self._with_workers(workers)
         else:
             self._resource = gateway_resource(self._gateway)
-            self._site = GatewaySite(self._resource, limits_of(self._gateway.settings), reactor=self._reactor)
+            settings = self._gateway.settings
+            self._site = GatewaySite(
+                self._resource, limits_of(settings), reactor=self._reactor, channel=settings.http.channel
+            )
             self._resource.door.set_limits(self._site.limits)
             self._ports = await listen(self._reactor, self._site, self._bound, self._endpoints)
             tell(port.getHost() for port in self._ports)

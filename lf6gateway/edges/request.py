@@ -3,35 +3,22 @@ the passage between twisted.web's request and an exchange; must never buffer a b
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
-from urllib.parse import unquote_to_bytes
+from typing import TYPE_CHECKING, Any
 
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 from twisted.web.server import Request
 
 from lf6gateway.edges import problems
-from lf6gateway.edges.endpoints import Nothing
 from lf6gateway.edges.exchange import Exchange
 from lf6gateway.edges.message import Answer, Head, request_id_of
 from lf6gateway.edges.resources import EndpointResource, fields_of, peer_of, write_answer
+from lf6gateway.edges.targets import NOTHING, WORTH_READING, origin_form, segments
 
 _log = Logger()
 
 if TYPE_CHECKING:
     from lf6gateway.edges.channel import GatewayChannel
-
-WORTH_READING: Final = 64 * 1024
-"""Up to this many bytes, the rest of a refused body is read and dropped to keep its connection."""
-
-
-def origin_form(target: bytes) -> bytes:
-    """The path and query of a request target, which a proxy may send as a whole URL."""
-    for scheme in (b"http://", b"https://"):
-        if target[: len(scheme)].lower() == scheme:
-            authority, slash, rest = target[len(scheme) :].partition(b"/")
-            return slash + rest if slash else b"/" + authority[len(authority.partition(b"?")[0]) :]
-    return target
 
 
 class GatewayRequest(Request):
@@ -75,14 +62,14 @@ class GatewayRequest(Request):
             peer=peer_of(self),
             request_id=request_id_of(fields),
         )
-        endpoint = resource.endpoint_for(self) if self.path.startswith(b"/") else Nothing()
+        endpoint = resource.endpoint_for(self) if self.path.startswith(b"/") else NOTHING
         self._exchange = Exchange(endpoint, head, self, self._answered, log_requests=resource.door.log_requests)
         self._exchange.open()
 
     def _find(self) -> Any:
         self.site = self.channel.site
         self.prepath = []
-        self.postpath = [unquote_to_bytes(part) for part in self.path[1:].split(b"/")]
+        self.postpath = segments(self.path)
         try:
             return self.site.getResourceFor(self)
         except Exception:

@@ -32,11 +32,11 @@ class EndpointResource(Resource):
     def __init__(self, endpoint: Endpoint, door: Door) -> None:
         super().__init__()
         self.door = door
-        self._endpoint = endpoint
+        self.endpoint = endpoint
 
     def endpoint_for(self, request: Request) -> Endpoint:
         """The endpoint that answers a request which the tree led here."""
-        return Nothing() if request.postpath else self._endpoint
+        return Nothing() if request.postpath else self.endpoint
 
     def render(self, request: IRequest) -> int:
         """Answer a request whose body some site has buffered already."""

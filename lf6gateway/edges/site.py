@@ -3,7 +3,8 @@ never know what is said on one."""
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable
+from typing import Any, Final, Literal
 
 from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IAddress, IReactorTime
@@ -13,6 +14,7 @@ from twisted.web.server import Site
 
 from lf6gateway.edges import problems
 from lf6gateway.edges.channel import GatewayChannel
+from lf6gateway.edges.connection import Connection
 from lf6gateway.edges.crowding import dispensable
 from lf6gateway.edges.request import GatewayRequest
 from lf6gateway.values.limits import Limits
@@ -22,24 +24,61 @@ _LOOK_AGAIN: Final = 0.25
 """Seconds until it is looked again who could make way, after nobody could."""
 
 
+Channel = Literal["auto", "httptools", "twisted"]
+
+
+class ChannelMissing(Exception):
+    """The channel asked for is not installed; the text says what to do."""
+
+
+def channel_maker(channel: Channel) -> Callable[[], Connection]:
+    """What makes the channels of that name.
+
+    :raises ChannelMissing: httptools is asked for, and not installed.
+    """
+    if channel != "twisted":
+        try:
+            from lf6gateway.edges.llhttp_channel import LlhttpChannel
+        except ImportError as error:
+            if channel == "httptools":
+                raise ChannelMissing(
+                    f"http.channel: httptools cannot be used: {error}; install it (it is in lf6gateway[speed]), or "
+                    "set http.channel to auto or twisted"
+                ) from error
+        else:
+            return LlhttpChannel
+    return GatewayChannel
+
+
 class GatewaySite(Site):
     """Serves a tree of resources over HTTP/1.1.
 
     :param resource: the root; a ``gateway_resource``, or a tree with one somewhere in it.
     :param limits: may be replaced while it serves; then holds for what comes in from then on.
     :param reactor: for the time-outs.
+    :param channel: who reads HTTP: llhttp by way of ``httptools``, ``twisted``'s own parser, or ``auto``: the first of
+        these that is installed.
+    :raises ChannelMissing: httptools is asked for, and not installed.
     """
 
     protocol = GatewayChannel  # type: ignore[assignment]
 
-    def __init__(self, resource: IResource, limits: Limits, *, reactor: IReactorTime | None = None) -> None:
+    def __init__(
+        self,
+        resource: IResource,
+        limits: Limits,
+        *,
+        reactor: IReactorTime | None = None,
+        channel: Channel = "auto",
+    ) -> None:
         super().__init__(
             resource, requestFactory=GatewayRequest, timeout=None, reactor=reactor, parsePOSTFormSubmission=False
         )
         self.limits = limits
         self.draining = False
-        self._channels: set[GatewayChannel] = set()
-        self._refused: set[GatewayChannel] = set()
+        self._new_channel = channel_maker(channel)
+        self._channels: set[Connection] = set()
+        self._refused: set[Connection] = set()
         self._drained: list[Deferred[None]] = []
         self._look_at = 0.0
 
@@ -48,9 +87,11 @@ class GatewaySite(Site):
         """How many connections there are."""
         return len(self._channels)
 
-    def buildProtocol(self, address: IAddress | None) -> GatewayChannel:  # type: ignore[override]
+    def buildProtocol(self, address: IAddress | None) -> Any:
         """A channel for a new connection."""
-        channel = GatewayChannel()
+        return self._equipped(self._new_channel())
+
+    def _equipped(self, channel: Any) -> Any:
         channel.factory = self
         channel.site = self
         channel.requestFactory = self.requestFactory
@@ -86,8 +127,10 @@ class GatewaySite(Site):
 
     # What channels call.
 
-    def connected(self, channel: GatewayChannel) -> Problem | None:
+    def connected(self, channel: Connection) -> Problem | None:
         """A connection has come; the reason, if it cannot be had."""
+        if channel in self._channels:
+            return None
         if self.draining:
             problem = problems.draining()
         elif len(self._channels) >= self.limits.max_connections and not self._make_room():
@@ -97,6 +140,13 @@ class GatewaySite(Site):
             return None
         self._refused.add(channel)
         return problem
+
+    def handed_over(self, channel: Connection) -> Any:
+        """A channel of twisted.web's that takes the place of another, whose connection it goes on with."""
+        successor = self._equipped(GatewayChannel())
+        self._channels.remove(channel)
+        self._channels.add(successor)
+        return successor
 
     def crowded(self) -> bool:
         """Whether even refusing is too much now."""
@@ -115,7 +165,7 @@ class GatewaySite(Site):
         self._look_at = now + _LOOK_AGAIN
         return False
 
-    def disconnected(self, channel: GatewayChannel) -> None:
+    def disconnected(self, channel: Connection) -> None:
         """A connection is gone."""
         self._channels.discard(channel)
         self._refused.discard(channel)

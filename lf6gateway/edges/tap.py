@@ -21,6 +21,7 @@ from lf6gateway.disk.settings_file import load_settings
 from lf6gateway.edges import logs
 from lf6gateway.edges.listening import ListeningGateway
 from lf6gateway.edges.ports import Bound, PortTaken, bind_port
+from lf6gateway.edges.site import ChannelMissing, channel_maker
 from lf6gateway.edges.systemd import Manager, inherited
 from lf6gateway.services.surroundings import Surroundings, real
 from lf6gateway.values.settings import Settings
@@ -92,12 +93,13 @@ def makeService(options: Options, surroundings: Callable[[Any], Surroundings] = 
         owned = in_use(settings.cache_dir)
         if owned is not None:
             raise owned
+        channel_maker(settings.http.channel)
         bound: list[Bound] = []
         if options["port"] is not None:
             bound.append(bind_port(options["port"]))
         elif not settings.http.listen:
             bound += inherited() or [bind_port(DEFAULT_PORT)]
-    except (PortTaken, CacheInUse) as error:
+    except (PortTaken, CacheInUse, ChannelMissing) as error:
         raise SystemExit(f"lf6gateway: {error}") from error
     return Daemon(options, bound, surroundings)
 

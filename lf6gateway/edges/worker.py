@@ -94,7 +94,7 @@ class Worker:
         )
         self._resource = gateway_resource(self._receiver, limits, self._decoders)
         self._resource.door.log_requests = settings.log.level == "debug"
-        self._site = GatewaySite(self._resource, limits, reactor=self._reactor)
+        self._site = GatewaySite(self._resource, limits, reactor=self._reactor, channel=settings.http.channel)
         for number, family in enumerate(begin.sockets, FIRST_SOCKET):
             endpoint = AdoptedStreamServerEndpoint(self._reactor, number, socket.AddressFamily(family))
             self._ports.append(_one_at_a_time(await endpoint.listen(self._site)))

@@ -120,6 +120,8 @@ class Http(_Section):
     """How long a connection is kept between requests."""
     max_connections: Annotated[int, count(1, 10_000_000)] = 10_000
     """How many connections are held at once."""
+    channel: Annotated[Literal["auto", "httptools", "twisted"], choice("auto", "httptools", "twisted")] = "auto"
+    """What reads HTTP: ``httptools`` (llhttp, in C), ``twisted``, or ``auto``: the first of these that is installed."""
 
 
 class Spool(_Section):

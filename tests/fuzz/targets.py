@@ -68,7 +68,7 @@ def channel_target(channel: Channel) -> Callable[[bytes], None]:
 def _talk(channel: Channel, data: bytes, size: int) -> tuple[list[int], tuple[bytes, ...]]:
     gateway = channel.gateway(_LIMITS)
     failures = []
-    observe = lambda event: failures.append(event) if event.get("log_level") in (LogLevel.error, LogLevel.critical) else None  # noqa: E731,E501
+    observe = lambda event: failures.append(event) if event.get("log_level") in (LogLevel.error, LogLevel.critical) else None  # noqa: E731
     globalLogPublisher.addObserver(observe)
     try:
         connection = gateway.connect()

@@ -139,13 +139,15 @@ def _chunks() -> Iterable[Case]:
     yield chunks("trailer with a NUL", b"1\r\n1\r\n0\r\nA: \0\r\n\r\n", "a control character")
     yield chunks("trailer in a fold", b"1\r\n1\r\n0\r\nA: b\r\n c\r\n\r\n", "obs-fold is not taken")
     yield chunks("trailers without end", b"1\r\n1\r\n0\r\n" + b"A: bbbbbbbbbbbbbbbbbb\r\n" * 5_000, "they are bounded")
+    yield chunks("a length in a trailer", b"1\r\n1\r\n0\r\nContent-Length: 9\r\n\r\n", "it comes too late")
+    yield chunks("a coding in a trailer", b"1\r\n1\r\n0\r\nTransfer-Encoding: gzip\r\n\r\n", "it comes too late")
     good = head("Transfer-Encoding: chunked")
     yield Case(
         "chunk extensions", good + b'1;a;b="c d"\r\n1\r\n0;e\r\n\r\n', (204,), "they are allowed, and mean nothing",
         False, b"1\n",
     )  # fmt: skip
     yield Case(
-        "trailers", good + b"1\r\n1\r\n0\r\nContent-Length: 9\r\nUser-Token: bob\r\n\r\n", (204,),
+        "trailers", good + b"1\r\n1\r\n0\r\nX-Checksum: 9\r\nUser-Token: bob\r\n\r\n", (204,),
         "they are allowed, and change nothing", False, b"1\n",
     )  # fmt: skip
     yield Case(
@@ -234,12 +236,16 @@ def _targets() -> Iterable[Case]:
         ("TRACE", 405),
         ("CONNECT", 405),
         ("DELETE", 405),
-        ("PRI", 405),
+        ("PRI", 400),
         ("put", 405),
         ("X" * 3000, 405),
     ):
         yield Case(
-            f"method {method[:9]}", head("Content-Length: 1", method=method) + b"1", (status,), "PUT and POST", False
+            f"method {method[:9]}",
+            head("Content-Length: 1", method=method) + b"1",
+            (status,),
+            "PUT and POST",
+            status == 400,
         )
 
 

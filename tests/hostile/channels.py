@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
+from functools import partial
+from importlib.util import find_spec
 from typing import Any
 
 from tests.http_support import Gateway
@@ -18,4 +20,10 @@ class Channel:
     config: Mapping[str, Any] = field(default_factory=dict)
 
 
-CHANNELS = [Channel("twisted", Gateway)]
+def _named(name: str) -> Channel:
+    return Channel(name, partial(Gateway, channel=name), {"http": {"channel": name}})
+
+
+CHANNELS = [_named("twisted")]
+if find_spec("httptools") is not None:
+    CHANNELS.append(_named("httptools"))
