@@ -58,7 +58,7 @@ class MemoryJournal:
     def __init__(self) -> None:
         self.by_hand = False
         self.entries: list[Entry] = []
-        self.pending: list[tuple[Entry, Deferred[None]]] = []
+        self.pending: list[tuple[Entry, Callable[[Exception | None], None]]] = []
         self.failing: SpoolUnavailable | None = None
 
     @property
@@ -71,19 +71,20 @@ class MemoryJournal:
 
     def append(self, entry: Entry) -> Deferred[None]:
         done: Deferred[None] = Deferred()
-        self.pending.append((entry, done))
+        self.add(entry, lambda error: done.callback(None) if error is None else done.errback(error))
+        return done
+
+    def add(self, entry: Entry, told: Callable[[Exception | None], None]) -> None:
+        self.pending.append((entry, told))
         if not self.by_hand:
             self.flush()
-        return done
 
     def flush(self) -> None:
         pending, self.pending = self.pending, []
-        for entry, done in pending:
-            if self.failing is not None:
-                done.errback(self.failing)
-            else:
+        for entry, told in pending:
+            if self.failing is None:
                 self.entries.append(entry)
-                done.callback(None)
+            told(self.failing)
 
 
 @dataclass

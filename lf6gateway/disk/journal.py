@@ -31,6 +31,9 @@ from lf6gateway.values.stream import Stream
 
 _log = Logger()
 
+Told = Callable[[Exception | None], None]
+"""Told that an entry is on stable storage (``None``), or why it is not."""
+
 FLUSH_BYTES: Final = 8 * 1024 * 1024
 """One flush takes no more than this, unless a single entry is larger."""
 
@@ -89,7 +92,7 @@ class Journal:
         self._segment_bytes = segment_bytes
         self._new_id = new_id
         self._closed = closed
-        self._pending: deque[tuple[Entry, Deferred[None]]] = deque()
+        self._pending: deque[tuple[Entry, Told]] = deque()
         self._rotations: list[Deferred[None]] = []
         self._flushing = False
         self._in_flight: tuple[Slot, ...] = ()
@@ -121,14 +124,18 @@ class Journal:
         Fails with ``SpoolUnavailable`` if it could not be written; nothing of it is then delivered from this
         process."""
         acknowledged: Deferred[None] = Deferred()
+        self.add(entry, lambda error: acknowledged.callback(None) if error is None else acknowledged.errback(error))
+        return acknowledged
+
+    def add(self, entry: Entry, told: Told) -> None:
+        """As ``append``, without a Deferred for each: ``told`` is called with ``None``, or with the error."""
         if self._ended:
-            acknowledged.errback(SpoolUnavailable("draining", "the gateway is stopping"))
-            return acknowledged
-        self._pending.append((entry, acknowledged))
+            told(SpoolUnavailable("draining", "the gateway is stopping"))
+            return
+        self._pending.append((entry, told))
         self.waiting_bytes += len(entry.lines) + _FRAME_COST
         if not self._flushing:
             self._flush()
-        return acknowledged
 
     def rotate(self) -> Deferred[None]:
         """Close the present segment behind everything appended so far; fires when it is closed."""
@@ -144,7 +151,7 @@ class Journal:
         return self.rotate()
 
     def _flush(self) -> None:
-        group: list[tuple[Entry, Deferred[None]]] = []
+        group: list[tuple[Entry, Told]] = []
         size = 0
         while self._pending:
             entry = self._pending[0][0]
@@ -169,7 +176,7 @@ class Journal:
     def _flushed(
         self,
         outcome: _Flushed | Failure,
-        group: list[tuple[Entry, Deferred[None]]],
+        group: list[tuple[Entry, Told]],
         rotations: list[Deferred[None]],
         size: int,
     ) -> None:
@@ -195,11 +202,12 @@ class Journal:
         # The next flush begins before anybody is told, so the disk does not wait for answers to be made.
         if self._pending or self._rotations:
             self._flush()
-        for _, acknowledged in group:
-            if error is None:
-                acknowledged.callback(None)
-            else:
-                acknowledged.errback(SpoolUnavailable("disk_failing", f"the disk failed: {error}", 5))
+        unavailable = None if error is None else SpoolUnavailable("disk_failing", f"the disk failed: {error}", 5)
+        for entry, told in group:
+            try:
+                told(unavailable)
+            except Exception:
+                _log.failure("nobody could be told of request {request_id}", request_id=entry.request_id)
         for done in rotations:
             done.callback(None)
 

@@ -176,6 +176,8 @@ def coding_of(values: Sequence[bytes]) -> str | None:
 
     :raises UnknownCoding: one that is not known, or several over each other.
     """
+    if not values:
+        return None
     names = [name.strip().lower() for value in values for name in value.decode("latin-1").split(",")]
     codings = [name for name in names if name not in ("", "identity")]
     if not codings:

@@ -92,16 +92,16 @@ class Records:
         if door.receiver.repeated(self._stream, user, key):
             return _repetition(head, coding, most)
         return RecordIntake(
-            receiver=door.receiver,
-            limits=door.limits,
-            share=door.memory.share(flow, waits=head.length is None or head.length > LARGE),
-            offload=door.offload,
-            stream=self._stream,
-            user=user,
-            key=key,
-            request_id=head.request_id,
-            coding=coding,
-            batch=batch,
+            door.receiver,
+            door.limits,
+            door.memory.share(flow, waits=head.length is None or head.length > LARGE),
+            door.offload,
+            self._stream,
+            user,
+            key,
+            head.request_id,
+            coding,
+            batch,
         )
 
 

@@ -58,6 +58,8 @@ class Exchange:
     :param log_requests: write a line at debug level about the answer.
     """
 
+    __slots__ = ("_answered", "_endpoint", "_flow", "_intake", "_log_requests", "_over", "head")
+
     def __init__(
         self,
         endpoint: Endpoint,
@@ -86,7 +88,7 @@ class Exchange:
             self._settle(opened)
             return
         self._intake = opened
-        opened.answer.addCallbacks(self._settle, self._failed)
+        opened.tell(self._settle, self._failed)
 
     @property
     def over(self) -> bool:

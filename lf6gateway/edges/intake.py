@@ -3,6 +3,7 @@ limits a body is held to and the pace of its sender; must never know which parse
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Final
 
 from attrs import define, field
@@ -38,36 +39,81 @@ def most_encoded(most: int) -> int:
     return most + most // 64 + 1024
 
 
-@define(eq=False)
+class _Told:
+    """The part of an intake that answers later, by a Deferred."""
+
+    answer: Deferred[Answer]
+
+    def tell(self, answered: Callable[[Answer], None], failed: Callable[[Failure], None]) -> None:
+        self.answer.addCallbacks(answered, failed)
+
+
 class RecordIntake:
     """The body of a report or of a batch: gathered whole, within its limits, then decoded, checked and kept.
 
-    ``share`` is its part of the memory for such bodies, ``coding`` its content coding, ``batch`` whether it holds a
-    record a line.
+    Small bodies without a key, which are most, go to the journal in the call in which their last byte comes.
+
+    :param share: its part of the memory for such bodies.
+    :param coding: its content coding.
+    :param batch: whether it holds a record a line.
     """
 
-    _receiver: Takes
-    _limits: Limits
-    _share: Share
-    _offload: Offload
-    _stream: Stream
-    _user: str
-    _key: str | None
-    _request_id: str
-    _coding: str | None
-    _batch: bool
-    answer: Deferred[Answer] = field(factory=Deferred, init=False)
-    _size: int = field(default=0, init=False)
-    _pieces: Pieces = field(factory=Pieces, init=False)
-    _gone: bool = field(default=False, init=False)
-    _storing: bool = field(default=False, init=False)
+    __slots__ = (
+        "_answered",
+        "_batch",
+        "_coding",
+        "_failed",
+        "_gone",
+        "_key",
+        "_limits",
+        "_most",
+        "_offload",
+        "_pieces",
+        "_receiver",
+        "_request_id",
+        "_share",
+        "_size",
+        "_storing",
+        "_stream",
+        "_user",
+    )
 
-    def __attrs_post_init__(self) -> None:
-        self._share.give_way = self._give_way
+    _answered: Callable[[Answer], None]
+    _failed: Callable[[Failure], None]
 
-    @property
-    def _most(self) -> int:
-        return self._limits.max_batch if self._batch else self._limits.max_report
+    def __init__(
+        self,
+        receiver: Takes,
+        limits: Limits,
+        share: Share,
+        offload: Offload,
+        stream: Stream,
+        user: str,
+        key: str | None,
+        request_id: str,
+        coding: str | None,
+        batch: bool,
+    ) -> None:
+        self._receiver = receiver
+        self._limits = limits
+        self._share = share
+        share.give_way = self._give_way
+        self._offload = offload
+        self._stream = stream
+        self._user = user
+        self._key = key
+        self._request_id = request_id
+        self._coding = coding
+        self._batch = batch
+        self._most = limits.max_batch if batch else limits.max_report
+        self._pieces = Pieces()
+        self._size = 0
+        self._gone = False
+        self._storing = False
+
+    def tell(self, answered: Callable[[Answer], None], failed: Callable[[Failure], None]) -> None:
+        self._answered = answered
+        self._failed = failed
 
     def data(self, chunk: bytes) -> None:
         size = self._size + len(chunk)
@@ -84,7 +130,23 @@ class RecordIntake:
 
     def whole(self) -> None:
         self._storing = True
-        Deferred.fromCoroutine(self._store()).addBoth(self._end)
+        if self._key is not None or self._coding is not None or self._size > LARGE:
+            Deferred.fromCoroutine(self._store()).addBoth(self._end)
+            return
+        self._share.whole()
+        try:
+            lines, count = self._checked()
+            self._receiver.keep(self._stream, self._user, lines, count, self._request_id, self._kept)
+        except Exception:
+            self._release()
+            raise
+
+    def _kept(self, error: Exception | None) -> None:
+        self._release()
+        if error is None:
+            self._answered(ACKNOWLEDGED)
+        else:
+            self._failed(Failure(error))
 
     def abort(self) -> None:
         self._gone = True
@@ -94,7 +156,7 @@ class RecordIntake:
     def _give_way(self) -> None:
         self._gone = True
         self._release()
-        self.answer.errback(Refused(problems.too_slow("body")))
+        self._failed(Failure(Refused(problems.too_slow("body"))))
 
     async def _store(self) -> Answer:
         if self._coding is None:
@@ -130,9 +192,9 @@ class RecordIntake:
     def _end(self, result: Answer | Failure) -> None:
         self._release()
         if isinstance(result, Failure):
-            self.answer.errback(result)
+            self._failed(result)
         else:
-            self.answer.callback(result)
+            self._answered(result)
 
     def _release(self) -> None:
         self._pieces.clear()
@@ -140,7 +202,7 @@ class RecordIntake:
 
 
 @define(eq=False)
-class _OpenSpecimen:
+class _OpenSpecimen(_Told):
     """The body of a specimen, which takes up one of the places there are for them until it is whole or given up."""
 
     _reception: TakesSpecimen
@@ -289,7 +351,7 @@ class EncodedSpecimenIntake(_OpenSpecimen):
 
 
 @define
-class Repetition:
+class Repetition(_Told):
     """The body of what was kept already: read to its end and thrown away, so that its sender gets to see the answer."""
 
     _most: int

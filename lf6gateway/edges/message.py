@@ -3,13 +3,15 @@ Owns these shapes, so that another HTTP channel can serve the same endpoints; mu
 
 from __future__ import annotations
 
+import itertools
+import os
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Protocol
-from uuid import uuid4
 
-from twisted.internet.defer import Deferred
+import msgspec
+from twisted.python.failure import Failure
 
 from lf6gateway.values.problem import CONTENT_TYPE, Problem
 
@@ -19,8 +21,7 @@ Fields = Callable[[bytes], Sequence[bytes]]
 """All values of the header field of that name (in lower case), in the order they were sent; none: empty."""
 
 
-@dataclass(frozen=True, slots=True)
-class Head:
+class Head(msgspec.Struct, frozen=True):
     """What is known of a request before its body.
 
     ``length`` is that of the body in bytes; ``None``: not told (``chunked``), or, where not even chunked, no body.
@@ -36,12 +37,30 @@ class Head:
     request_id: str
 
 
+class _Ids:
+    """32 hex digits at each call, never the same: half of them chance, drawn once a process, half a count."""
+
+    def __init__(self) -> None:
+        self._renew()
+        os.register_at_fork(after_in_child=self._renew)
+
+    def _renew(self) -> None:
+        self._begins = os.urandom(8).hex()
+        self._next = itertools.count(int.from_bytes(os.urandom(4), "big")).__next__
+
+    def __call__(self) -> str:
+        return f"{self._begins}{self._next():016x}"
+
+
+_new_id: Final = _Ids()
+
+
 def request_id_of(fields: Fields) -> str:
     """The caller's ``X-Request-Id`` if it is a sane one, else a new one."""
     sent = fields(b"x-request-id")
     if sent and _SANE_ID.fullmatch(sent[0]):
         return sent[0].decode("ascii")
-    return uuid4().hex
+    return _new_id()
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +98,12 @@ class Flow(Protocol):
 class Intake(Protocol):
     """A request whose head was taken and whose body comes in.
 
-    ``answer`` fires once, at any time: an early answer means that no more of the body is wanted. Nothing may be fed
-    after that, except that ``abort`` is always allowed.
+    It is answered once, at any time: an early answer means that no more of the body is wanted. Nothing may be fed after
+    that, except that ``abort`` is always allowed.
     """
 
-    answer: Deferred[Answer]
+    def tell(self, answered: Callable[[Answer], None], failed: Callable[[Failure], None]) -> None:
+        """Who is told the answer, or the error that stands in its place. Called once, before anything is fed."""
 
     def data(self, chunk: bytes) -> None:
         """Some of the body, as it was sent."""

@@ -57,6 +57,8 @@ class Branch:
     def received(self, message: Message) -> None:
         """The worker says something."""
         match message:
+            case Records() if message.key is None:
+                self._keep(message)
             case Records():
                 Deferred.fromCoroutine(self._records(message)).addErrback(self._refused, message.id)
             case Whole():
@@ -92,6 +94,19 @@ class Branch:
         for path, size in unfinished.items():
             self._space.remove(size, drained=False)
             Deferred.fromCoroutine(self._forget(path)).addErrback(_not_removed, path)
+
+    def _keep(self, asked: Records) -> None:
+        def told(error: Exception | None) -> None:
+            if error is None:
+                self._send(Outcome(asked.id))
+            else:
+                self._refused(Failure(error), asked.id)
+
+        try:
+            stream = Stream(asked.stream)
+            self._receiver.keep(stream, asked.user, asked.lines, asked.count, asked.request_id, told)
+        except Exception:
+            self._refused(Failure(), asked.id)
 
     async def _records(self, asked: Records) -> None:
         await self._receiver.records(

@@ -59,7 +59,7 @@ class DistantReceiver:
         self.send = send
         self._now_ns = now_ns
         self._ids = itertools.count(1)
-        self._asked: dict[int, tuple[Deferred[bool], int]] = {}
+        self._asked: dict[int, tuple[Callable[[Outcome], None], int]] = {}
         self._waiting = 0
         self._refusal: Refusal | None = _UNTOLD
         self._left = 0
@@ -76,12 +76,9 @@ class DistantReceiver:
 
     def outcome(self, outcome: Outcome) -> None:
         """The gateway says what became of a request."""
-        answer, size = self._asked.pop(outcome.id)
+        told, size = self._asked.pop(outcome.id)
         self._waiting -= size
-        if outcome.reason:
-            answer.errback(SpoolUnavailable(outcome.reason, outcome.detail, outcome.retry_after))
-        else:
-            answer.callback(not outcome.repeated)
+        told(outcome)
 
     def refusal(self, incoming: int = 0) -> Refusal | None:
         """See ``Receiver``."""
@@ -105,6 +102,22 @@ class DistantReceiver:
     def repeated(self, stream: Stream, user: str, key: str | None) -> bool:
         """The gateway alone knows, and is asked with the whole request."""
         return False
+
+    def keep(
+        self,
+        stream: Stream,
+        user: str,
+        lines: bytes,
+        count: int,
+        request_id: str,
+        told: Callable[[Exception | None], None],
+    ) -> None:
+        """See ``Receiver``."""
+        identity = next(self._ids)
+        size = len(lines)
+        self._asked[identity] = (lambda outcome: told(_error(outcome)), size)
+        self._waiting += size
+        self.send(Records(identity, stream.value, user, lines, count, None, request_id))
 
     async def records(
         self, stream: Stream, *, user: str, lines: bytes, count: int, key: str | None, request_id: str
@@ -145,7 +158,15 @@ class DistantReceiver:
 
     def _ask(self, identity: int, message: Message, size: int) -> Deferred[bool]:
         answer: Deferred[bool] = Deferred()
-        self._asked[identity] = (answer, size)
+
+        def told(outcome: Outcome) -> None:
+            error = _error(outcome)
+            if error is None:
+                answer.callback(not outcome.repeated)
+            else:
+                answer.errback(error)
+
+        self._asked[identity] = (told, size)
         self._waiting += size
         self.send(message)
         return answer
@@ -167,6 +188,10 @@ class DistantReceiver:
 
     def note_success(self) -> None:
         """The gateway sees that when it gives the specimen its name."""
+
+
+def _error(outcome: Outcome) -> SpoolUnavailable | None:
+    return SpoolUnavailable(outcome.reason, outcome.detail, outcome.retry_after) if outcome.reason else None
 
 
 class DistantReception:

@@ -39,6 +39,9 @@ class JournalLike(Protocol):
     def append(self, entry: Entry) -> Deferred[None]:
         """Fires once the entry is on stable storage; in the order of the calls."""
 
+    def add(self, entry: Entry, told: Callable[[Exception | None], None]) -> None:
+        """As ``append``, for whoever has thousands a second: ``told`` is called with ``None``, or with the error."""
+
 
 class SpecimenWriterLike(Protocol):
     """A specimen on its way to disk."""
@@ -173,6 +176,23 @@ class Receiver:
     def repeated(self, stream: Stream, user: str, key: str | None) -> bool:
         """Whether it is known already that a request with this key was kept, so that its body need not be."""
         return key is not None and self._keys_loaded and self._keys.seen(digest_of(stream, user, key), self._now_ns())
+
+    def keep(
+        self,
+        stream: Stream,
+        user: str,
+        lines: bytes,
+        count: int,
+        request_id: str,
+        told: Callable[[Exception | None], None],
+    ) -> None:
+        """Keep the records of one request without a key, all or none, as ``records`` does.
+
+        :param told: called with ``None`` once they are on stable storage, with an error if nothing of them was kept.
+        :raises SpoolUnavailable: nothing of it was kept, and ``told`` will not be called.
+        """
+        self._check_room(len(lines))
+        self._journals[stream].add(Entry(self._moment(), user, lines, count, None, request_id), told)
 
     async def records(
         self, stream: Stream, *, user: str, lines: bytes, count: int, key: str | None, request_id: str

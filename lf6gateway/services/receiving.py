@@ -3,6 +3,7 @@ alone."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
 
 from twisted.internet.defer import Deferred
@@ -42,6 +43,17 @@ class Takes(Protocol):
 
     def repeated(self, stream: Stream, user: str, key: str | None) -> bool:
         """Whether it is known already that a request with this key was kept."""
+
+    def keep(
+        self,
+        stream: Stream,
+        user: str,
+        lines: bytes,
+        count: int,
+        request_id: str,
+        told: Callable[[Exception | None], None],
+    ) -> None:
+        """Keep the records of one request without a key, for whoever has thousands a second."""
 
     async def records(
         self, stream: Stream, *, user: str, lines: bytes, count: int, key: str | None, request_id: str

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(msgspec.Struct, frozen=True, gc=False):
     """The records of one request, kept or refused together.
 
     :param received_ns: moment of reception, nanoseconds since 1970; it decides the hour.

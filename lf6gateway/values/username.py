@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 MAX_CHARACTERS: Final = 128
@@ -10,6 +11,9 @@ MAX_CHARACTERS: Final = 128
 _LAST_OF_C0: Final = "\x1f"
 _FIRST_OF_C1: Final = "\x7f"
 _LAST_OF_C1: Final = "\x9f"
+
+
+_DOUBTFUL: Final = re.compile(r"[/\\\x00-\x1f\x7f-\x9f\ud800-\udfff]")
 
 
 class BadUsername(ValueError):
@@ -40,6 +44,8 @@ def check_username(name: str) -> None:
         raise BadUsername(f"the user's name has {len(name)} characters; {MAX_CHARACTERS} are the most")
     if name in (".", ".."):
         raise BadUsername('the user\'s name is "." or "..", which would lead to another folder')
+    if _DOUBTFUL.search(name) is None:
+        return
     for character in name:
         if character in "/\\":
             raise BadUsername(f'the user\'s name holds "{character}"')

@@ -70,7 +70,7 @@ MUTATIONS = [
         "answered before the flush",
         "disk/journal.py",
         "        work.addBoth(self._flushed, group, rotations, size)\n",
-        "        for _, early in group:\n            early.callback(None)\n"
+        "        for _, early in group:\n            early(None)\n"
         "        work.addBoth(self._flushed, [], rotations, size)\n",
         JOURNAL,
     ),
