@@ -11,7 +11,7 @@ from twisted.web.http import HTTPChannel
 
 from lf6gateway.edges import problems
 from lf6gateway.edges.answer_bytes import answer_bytes
-from lf6gateway.edges.connection import ENDING, Connection, Stage
+from lf6gateway.edges.connection import Connection, Stage
 from lf6gateway.edges.endpoints import awaits_continue
 from lf6gateway.edges.head_rules import head_fault, line_fault, trailers_fault
 from lf6gateway.edges.message import problem_answer, request_id_of
@@ -49,7 +49,7 @@ class GatewayChannel(Connection, HTTPChannel):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection is gone, whoever ended it."""
-        self.stage = Stage.CLOSED
+        self._enter_the_end(Stage.CLOSED)
         self._deadline.stop()
         super().connectionLost(reason)
         self.site.disconnected(self)
@@ -117,7 +117,7 @@ class GatewayChannel(Connection, HTTPChannel):
 
     def allContentReceived(self) -> None:
         """A request is complete."""
-        if self.stage in ENDING:
+        if self.ending:
             return  # its head was refused
         self.stage = Stage.ANSWER
         self._deadline.clear()
@@ -156,7 +156,7 @@ class GatewayChannel(Connection, HTTPChannel):
     def loseConnection(self) -> None:
         """Close once everything written has gone out, or after a while."""
         if self.stage is not Stage.CLOSED:
-            self.stage = Stage.CLOSING
+            self._enter_the_end(Stage.CLOSING)
             self._deadline.set(self.site.limits.close_timeout)
         HTTPChannel.loseConnection(self)
 
@@ -199,7 +199,7 @@ class GatewayChannel(Connection, HTTPChannel):
 
     def refuse(self, problem: Problem) -> None:
         """Answer with a problem in place of the request that was coming in, and close."""
-        if self.stage in ENDING:
+        if self.ending:
             return
         fields = fields_of(self.requests[-1].requestHeaders) if self.requests else lambda name: ()
         request_id = request_id_of(fields)

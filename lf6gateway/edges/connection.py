@@ -32,10 +32,6 @@ class Stage(Enum):
     CLOSED = "nothing"
 
 
-ENDING: Final = frozenset({Stage.LINGER, Stage.CLOSING, Stage.CLOSED})
-"""The stages in which no request is taken any more."""
-
-
 class SiteLike(Protocol):
     """What a connection needs of its site."""
 
@@ -63,6 +59,7 @@ class Connection:
         """Whether a request was answered on it."""
         self.since = 0.0
         """When its stage began, where that is one of waiting for the other side."""
+        self.ending = False
         self._held = False
         self._lingered = 0
         self._window_start = 0.0
@@ -109,6 +106,11 @@ class Connection:
         else:
             self.transport.abortConnection()
 
+    def _enter_the_end(self, stage: Stage) -> None:
+        """No request is taken any more."""
+        self.stage = stage
+        self.ending = True
+
     def drain(self) -> None:
         """End the connection as soon as no request is under way on it."""
         match self.stage:
@@ -146,7 +148,7 @@ class Connection:
     def _linger(self, seconds: float) -> None:
         """Read and drop what still comes until the other side closes: closing at once, with bytes of it unread, would
         make its system throw the answer away."""
-        self.stage = Stage.LINGER
+        self._enter_the_end(Stage.LINGER)
         self._forget_unparsed()
         self._held = False
         self._read_on()

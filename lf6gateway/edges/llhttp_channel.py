@@ -23,7 +23,7 @@ from twisted.python.failure import Failure
 
 from lf6gateway.edges import problems
 from lf6gateway.edges.answer_bytes import answer_bytes
-from lf6gateway.edges.connection import ENDING, Connection, Stage
+from lf6gateway.edges.connection import Connection, Stage
 from lf6gateway.edges.head_rules import FRAMING, head_fault
 from lf6gateway.edges.llhttp_request import LlhttpRequest
 from lf6gateway.edges.message import Answer, problem_answer, request_id_of
@@ -79,7 +79,7 @@ class LlhttpChannel(Sending, Connection, Protocol):
 
     def connectionLost(self, reason: Failure = connectionDone) -> None:
         """The connection is gone, whoever ended it."""
-        self.stage = Stage.CLOSED
+        self._enter_the_end(Stage.CLOSED)
         self._socket = None
         self._out.clear()
         self._deadline.stop()
@@ -107,7 +107,7 @@ class LlhttpChannel(Sending, Connection, Protocol):
     def loseConnection(self) -> None:
         """Close once everything written has gone out, or after a while."""
         if self.stage is not Stage.CLOSED:
-            self.stage = Stage.CLOSING
+            self._enter_the_end(Stage.CLOSING)
             self._deadline.set(self.site.limits.close_timeout)
         self._end_sending()
         self.transport.loseConnection()
@@ -141,7 +141,7 @@ class LlhttpChannel(Sending, Connection, Protocol):
             raise error.__context__ or error from None
         except HttpParserError:
             self._not_http()
-        if self._foreign and self._from_the_start and self.stage not in ENDING:
+        if self._foreign and self._from_the_start and not self.ending:
             self._hand_over()
             return
         self._go_on()
@@ -161,7 +161,7 @@ class LlhttpChannel(Sending, Connection, Protocol):
     def _go_on(self) -> None:
         """Serve what waits, one behind the other, as far as it goes; then send what was answered."""
         self._busy = True
-        while self._current is None and self.stage not in ENDING:
+        while self._current is None and not self.ending:
             if self._behind:
                 self._serve(self._behind.popleft())
             elif self._failed is not None:
@@ -179,7 +179,7 @@ class LlhttpChannel(Sending, Connection, Protocol):
         if self._failed is not None and self._current is self._parsing:
             self.refuse(self._failed)
         self._busy = False
-        if self.stage not in ENDING:
+        if not self.ending:
             self._settle()
         self._flush()
 
@@ -219,7 +219,7 @@ class LlhttpChannel(Sending, Connection, Protocol):
         self._head = []
         self._end_sending()
         self._deadline.stop()
-        self.stage = Stage.CLOSED
+        self._enter_the_end(Stage.CLOSED)
         channel = self.site.handed_over(self)
         self.dataReceived = channel.dataReceived  # type: ignore[method-assign]
         self.connectionLost = channel.connectionLost  # type: ignore[method-assign]
@@ -258,7 +258,7 @@ class LlhttpChannel(Sending, Connection, Protocol):
 
     def on_headers_complete(self) -> None:
         """A head is complete."""
-        if self.stage in ENDING or self._failed is not None or self._foreign:
+        if self.ending or self._failed is not None or self._foreign:
             return
         parsing = self._parsing
         assert parsing is not None
@@ -300,7 +300,7 @@ class LlhttpChannel(Sending, Connection, Protocol):
         self._overhead = 0
         parsing = self._parsing
         if parsing is self._current:
-            if self.stage not in ENDING and parsing is not None:
+            if not self.ending and parsing is not None:
                 parsing.data(body)
         elif parsing is not None:
             parsing.pieces.append(body)
@@ -308,7 +308,7 @@ class LlhttpChannel(Sending, Connection, Protocol):
     def on_message_complete(self) -> None:
         """A request is whole."""
         parsing, self._parsing = self._parsing, None
-        if parsing is None or self._foreign or self.stage in ENDING:
+        if parsing is None or self._foreign or self.ending:
             return
         self._from_the_start = False
         if parsing is not self._current:
@@ -333,9 +333,9 @@ class LlhttpChannel(Sending, Connection, Protocol):
             self._write(_CONTINUE)
         self.continue_awaited = False
         for piece in request.pieces:
-            if self._current is request and self.stage not in ENDING:
+            if self._current is request and not self.ending:
                 request.data(piece)
-        if request.whole and self._current is request and self.stage not in ENDING:
+        if request.whole and self._current is request and not self.ending:
             request.complete()
 
     def awaits_body(self) -> bool:
@@ -388,7 +388,7 @@ class LlhttpChannel(Sending, Connection, Protocol):
 
     def refuse(self, problem: Problem) -> None:
         """Answer with a problem in place of the request that was coming in, and close."""
-        if self.stage in ENDING:
+        if self.ending:
             return
         request = self._parsing if self._current is None else self._current
         if request is None or not request.answered_early:

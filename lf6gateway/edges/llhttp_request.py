@@ -105,7 +105,12 @@ class LlhttpRequest:
     @property
     def awaits_continue(self) -> bool:
         """Whether the sender waits to be told before it sends the body."""
-        return (self.chunked or self.length != 0) and self.version == "1.1" and awaits_continue(self.fields)
+        return (
+            b"expect" in self.named
+            and (self.chunked or self.length != 0)
+            and self.version == "1.1"
+            and awaits_continue(self.fields)
+        )
 
     @property
     def size(self) -> int:

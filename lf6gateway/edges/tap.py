@@ -19,6 +19,7 @@ from twisted.python.usage import Options as UsageOptions
 from lf6gateway.disk.lock import CacheInUse, in_use
 from lf6gateway.disk.settings_file import load_settings
 from lf6gateway.edges import logs
+from lf6gateway.edges.garbage import spare_what_stays
 from lf6gateway.edges.listening import ListeningGateway
 from lf6gateway.edges.ports import Bound, PortTaken, bind_port
 from lf6gateway.edges.site import ChannelMissing, channel_maker
@@ -146,6 +147,7 @@ class Daemon(Service):
         self._gateway.started.addCallbacks(self._started, self._failed)
 
     def _started(self, _: object) -> None:
+        spare_what_stays()
         if self._manager is not None and not self._stopping:
             self._manager.ready()
 

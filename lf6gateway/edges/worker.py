@@ -24,6 +24,7 @@ from zope.interface import implementer
 
 from lf6gateway.disk.filesystem import OsFileSystem
 from lf6gateway.edges.descriptors import limits_of
+from lf6gateway.edges.garbage import spare_what_stays
 from lf6gateway.edges.logs import LineObserver
 from lf6gateway.edges.resources import GatewayResource, gateway_resource
 from lf6gateway.edges.site import GatewaySite
@@ -98,6 +99,7 @@ class Worker:
         for number, family in enumerate(begin.sockets, FIRST_SOCKET):
             endpoint = AdoptedStreamServerEndpoint(self._reactor, number, socket.AddressFamily(family))
             self._ports.append(_one_at_a_time(await endpoint.listen(self._site)))
+        spare_what_stays()
         self.link.send(Listening())
 
     def _changed(self, settings: Settings) -> None:
