@@ -154,12 +154,21 @@ def test_each_step_of_a_write_is_durable_before_the_next(tmp_path: Path, monkeyp
     assert noted < done.index("rename objects/a/b")
 
 
-def test_no_two_writes_have_one_etag(tmp_path: Path) -> None:
-    """File numbers are used again, and a file system's clock stands still for milliseconds."""
+def test_no_two_writes_have_one_etag(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """File numbers are used again, and a file system's clock stands still for milliseconds: here, all the time."""
+    copy = directory._copy
+
+    def copied(source: int, target: int, offset: int, length: int) -> None:
+        copy(source, target, offset, length)
+        os.utime(target, ns=(1_800_000_000_000_000_000, 1_800_000_000_000_000_000))
+
+    monkeypatch.setattr(directory, "_copy", copied)
     store = store_in(tmp_path)
     content = body(tmp_path, b"1")
-    etags = [put(store, "a", content).etag for _ in range(200)]
-    assert len(set(etags)) == len(etags)
+    moments = {put(store, "a", content).etag.rpartition("-")[2] for _ in range(100)}
+    assert len(moments) == 100
+    found = (tmp_path / "objects" / "a").stat()
+    assert found.st_mtime_ns // 1_000_000_000 == 1_800_000_000
 
 
 def test_a_name_cannot_be_taken_for_the_short_form_of_a_long_one(tmp_path: Path) -> None:
