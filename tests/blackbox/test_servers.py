@@ -1,4 +1,5 @@
-"""The real gateway against each S3 server: three intervals in an hour, a ``kill -9`` in the middle, all of it once."""
+"""The real gateway against each S3 server: three intervals in an hour, a ``kill -9`` in the middle, a server that stands
+still for longer than anybody waits; all of it is there once."""
 
 from __future__ import annotations
 
@@ -6,6 +7,7 @@ import base64
 import json
 import random
 import zlib
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from urllib.parse import quote, unquote
 
@@ -15,89 +17,132 @@ from botocore.exceptions import BotoCoreError, ClientError
 from tests.blackbox.gateway import Gateway, eventually, records
 from tests.servers.running import NAMES, Server, Unavailable
 
+QUICK = ("moto", "swift", "rclone", "s3rver")
 STREAMS = ("usage", "error", "specimen")
 MIB = 1024 * 1024
 
 
-def gateway_to(server: Server, folder: Path) -> Gateway:
-    return Gateway(
-        folder,
-        aws={
-            "endpoint": server.url,
-            "region": "us-east-1",
-            "access_key_id": server.access,
-            "secret_access_key": server.secret,
-        },
-        s3={f"{one}_bucket": server.bucket for one in STREAMS} | {f"{one}_prefix": one for one in STREAMS},
-        http={"max_report": "8MiB"},
-        upload={"request_timeout": "10s", "retry_min": "50ms", "retry_max": "1s", "part_bytes": "5MiB"},
-    )
+class Line:
+    """A gateway, its server, and what was acknowledged."""
+
+    def __init__(self, name: str, folder: Path, request_timeout: str) -> None:
+        self.server = Server(name, folder / "server")
+        self.daemon = Gateway(
+            folder / "gateway",
+            aws={
+                "endpoint": self.server.url,
+                "region": "us-east-1",
+                "access_key_id": self.server.access,
+                "secret_access_key": self.server.secret,
+            },
+            s3={f"{one}_bucket": self.server.bucket for one in STREAMS} | {f"{one}_prefix": one for one in STREAMS},
+            http={"max_report": "8MiB"},
+            upload={
+                "request_timeout": request_timeout,
+                "retry_min": "50ms",
+                "retry_max": "1s",
+                "part_bytes": "5MiB",
+            },
+        )
+        self._chance = random.Random(name)
+        self._usage = 0
+        self._errors = 0
+        self._specimens: dict[str, bytes] = {}
+
+    def send(self, specimen_size: int) -> None:
+        """Twenty reports, a specimen with a long name, and an error that does not compress well, so that the hour's
+        object is soon one that a store can append to."""
+        numbers = range(self._usage, self._usage + 20)
+        lines = b"\n".join(b'{"n":%d}' % number for number in numbers)
+        assert self.daemon.put("/usage", lines, Content_Type="application/x-ndjson") == 204
+        self._usage += 20
+        uri = f"file:///C:/photos/{'long folder/' * 60}broken {len(self._specimens)} ü.bin"
+        self._specimens[uri] = self._chance.randbytes(specimen_size)
+        assert self.daemon.put(f"/specimen?uri={quote(uri, safe='')}", self._specimens[uri]) == 204
+        padding = base64.b85encode(self._chance.randbytes(1_800_000)).decode()
+        error = json.dumps({"n": self._errors, "padding": padding}).encode()
+        assert self.daemon.put("/error", error) == 204
+        self._errors += 1
+
+    def arrive(self) -> None:
+        """Wait until the errors are there."""
+        eventually(lambda: self._arrived() == self._errors)
+
+    def _arrived(self) -> int:
+        try:
+            return len(records(self.server.objects("error/"), "error/"))
+        except (EOFError, BotoCoreError, ClientError, zlib.error):
+            return 0  # s3rver shows an object while it is being written
+
+    def compare(self) -> None:
+        """What is there is what was acknowledged, each once, and nothing waits."""
+        objects = self.server.objects()
+        assert [one["n"] for one in records(objects, "usage/")] == list(range(self._usage))
+        assert [one["n"] for one in records(objects, "error/")] == list(range(self._errors))
+        specimens = {key: content for key, content in objects.items() if key.startswith("specimen/")}
+        assert {self._uri(key): content for key, content in specimens.items()} == self._specimens
+        assert len(specimens) == len(self._specimens)
+        assert self.daemon.waiting_files() == []
+        log = self.daemon.log.read_text()
+        assert "Traceback" not in log
+        assert "Unhandled" not in log
+
+    def _uri(self, key: str) -> str:
+        shown = self.server.client.head_object(Bucket=self.server.bucket, Key=key)["Metadata"]
+        metadata = {name.lower(): value for name, value in shown.items()}
+        return unquote(
+            metadata["uri"] + "".join(metadata[one] for one in sorted(metadata) if one.startswith("uri-part"))
+        )
+
+    def end(self) -> None:
+        self.daemon.clean_up()
+        self.server.stop()
 
 
-def large(chance: random.Random, number: int) -> bytes:
-    """A record that does not compress well, so that the hour's object soon is one the store can append to."""
-    return json.dumps({"n": number, "padding": base64.b85encode(chance.randbytes(2_500_000)).decode()}).encode()
+@pytest.fixture
+def line(tmp_path: Path) -> Iterator[Callable[..., Line]]:
+    made: list[Line] = []
 
+    def make(name: str, request_timeout: str = "10s") -> Line:
+        try:
+            made.append(Line(name, tmp_path, request_timeout))
+        except Unavailable as reason:
+            pytest.skip(str(reason))
+        return made[-1]
 
-def arrived(server: Server) -> int:
-    """How many large records are there; s3rver shows an object while it is being written."""
-    try:
-        return len(records(server.objects("error/"), "error/"))
-    except (EOFError, BotoCoreError, ClientError, zlib.error):
-        return 0
+    yield make
+    for one in made:
+        one.end()
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_three_intervals_and_a_kill_are_there_once(name: str, tmp_path: Path) -> None:
-    try:
-        server = Server(name, tmp_path / "server")
-    except Unavailable as reason:
-        pytest.skip(str(reason))
-    chance = random.Random(name)
-    daemon = gateway_to(server, tmp_path / "gateway")
-    specimens: dict[str, bytes] = {}
-    count = 0
+def test_three_intervals_and_a_kill_are_there_once(name: str, line: Callable[..., Line]) -> None:
+    there = line(name)
+    there.daemon.start()
+    for _ in range(3):
+        there.send(1000)
+        there.arrive()
+    there.send(21 * MIB)
+    there.daemon.kill()
+    there.daemon.start()
+    there.send(0)
+    assert there.daemon.stop() == 0
+    there.compare()
 
-    def send(records_each: int, size: int) -> None:
-        nonlocal count
-        lines = [b'{"n":%d}' % number for number in range(count, count + records_each)]
-        assert daemon.put("/usage", b"\n".join(lines), Content_Type="application/x-ndjson") == 204
-        uri = f"file:///C:/photos/{'long folder/' * 60}broken {count} ü.bin"
-        specimens[uri] = chance.randbytes(size)
-        assert daemon.put(f"/specimen?uri={quote(uri, safe='')}", specimens[uri]) == 204
-        count += records_each
 
-    try:
-        daemon.start()
-        for number in range(3):
-            send(20, 1000)
-            assert daemon.put("/error", large(chance, number)) == 204
-            eventually(lambda number=number: arrived(server) == number + 1)  # type: ignore[misc]
-        send(20, 21 * MIB)
-        assert daemon.put("/error", large(chance, 3)) == 204
-        daemon.kill()
-        daemon.start()
-        send(20, 0)
-        assert daemon.put("/error", large(chance, 4)) == 204
-        assert daemon.stop() == 0
-        objects = server.objects()
-        assert [one["n"] for one in records(objects, "usage/")] == list(range(count))
-        assert [one["n"] for one in records(objects, "error/")] == list(range(5))
-        found = {}
-        for key, content in objects.items():
-            if key.startswith("specimen/"):
-                shown = server.client.head_object(Bucket=server.bucket, Key=key)["Metadata"]
-                metadata = {name.lower(): value for name, value in shown.items()}
-                uri = metadata["uri"] + "".join(
-                    metadata[part] for part in sorted(metadata) if part.startswith("uri-part")
-                )
-                found[unquote(uri)] = content
-        assert found == specimens
-        assert len([key for key in objects if key.startswith("specimen/")]) == len(specimens)
-        assert daemon.waiting_files() == []
-        log = daemon.log.read_text()
-        assert "Traceback" not in log
-        assert "Unhandled" not in log
-    finally:
-        daemon.clean_up()
-        server.stop()
+# One that honours conditions, one that refuses some and verifies everything, and those installed on request.
+@pytest.mark.parametrize("name", ["moto", "swift", *(name for name in NAMES if name not in QUICK)])
+def test_what_a_server_applies_after_nobody_waits_any_more_is_there_once(name: str, line: Callable[..., Line]) -> None:
+    """It stands still with requests in it, and goes on when they were given up."""
+    there = line(name, "1s")
+    there.daemon.start()
+    there.send(1000)
+    there.arrive()
+    there.server.pause()
+    there.send(3 * MIB)
+    eventually(lambda: "no answer within" in there.daemon.log.read_text())
+    there.send(1000)
+    there.server.resume()
+    there.send(1000)
+    assert there.daemon.stop() == 0
+    there.compare()

@@ -127,6 +127,13 @@ class Server:
                 return
         raise RuntimeError(f"{self.name} did not start: {log.read_text(errors='replace')[-2000:]}")
 
+    def pause(self) -> None:
+        """Let it stand still, with its connections."""
+        os.killpg(self._process.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        os.killpg(self._process.pid, signal.SIGCONT)
+
     def stop(self) -> None:
         # the whole group: some are started through a shell script
         os.killpg(self._process.pid, signal.SIGKILL)
