@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import random
 import zlib
+from functools import partial
 
 import pytest
 import zstandard
@@ -162,3 +163,15 @@ def test_the_coding_of_a_body(values: list[bytes], coding: str | None) -> None:
 def test_codings_that_are_not_taken(values: list[bytes]) -> None:
     with pytest.raises(UnknownCoding):
         coding_of(values)
+
+
+@pytest.mark.parametrize(
+    ("coding", "part"),
+    [("gzip", gzip.compress(b"")), ("zstd", zstandard.compress(b"")), ("gzip", gzip.compress(b"1", mtime=0))],
+)
+def test_a_body_of_countless_empty_parts_is_refused_and_one_of_many_small_ones_is_not(coding: str, part: bytes) -> None:
+    encode = partial(gzip.compress, mtime=0) if coding == "gzip" else zstandard.compress
+    with pytest.raises(BadCoding, match="more members or frames"):
+        decode_whole(coding, [part * 2_000], 1 << 20)
+    assert decode_whole(coding, [part * 900], 1 << 20) == b"1" * (900 if encode(b"1") == part else 0)
+    assert decode_whole(coding, [encode(b"0123456789" * 7) * 5_000], 1 << 20) == b"0123456789" * 35_000

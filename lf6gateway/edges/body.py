@@ -20,6 +20,11 @@ _ZSTD_SLICE: Final = 256
 out at once, to 8 MiB."""
 
 
+_PARTS: Final = 1_000
+"""Members or frames that any body may be made of, and beyond that one more for each so many bytes that come out: to begin
+one costs more than to decode it, and a body of nothing but beginnings would keep a thread busy for minutes."""
+_BYTES_A_PART: Final = 32
+
 STEP: Final = 256 * 1024
 """How much is decoded at a time, in bytes."""
 
@@ -51,6 +56,11 @@ class Decoder(Protocol):
         """
 
 
+def _check_parts(parts: int, given: int) -> None:
+    if parts > _PARTS + given // _BYTES_A_PART:
+        raise BadCoding("the body is made of more members or frames than its content needs")
+
+
 class _Zlib:
     """gzip (any number of members), and deflate with zlib's wrapping, as it should be, or without, as some send it."""
 
@@ -61,6 +71,7 @@ class _Zlib:
         self._engine: zlib._Decompress | None = None
         self._withheld = False
         self._done = 0
+        self._given = 0
 
     def feed(self, data: bytes) -> None:
         if data:
@@ -87,7 +98,9 @@ class _Zlib:
             if engine.eof:
                 self._rest, self._engine, self._withheld = engine.unused_data, None, False
                 self._done += 1
+                _check_parts(self._done, self._given)
             if piece:
+                self._given += len(piece)
                 pieces.append(piece)
                 room -= len(piece)
         return pieces
@@ -117,6 +130,7 @@ class _Zstd:
         self._rest = memoryview(b"")
         self._engine: zstandard.ZstdDecompressionObj | None = None
         self._done = 0
+        self._given = 0
 
     def feed(self, data: bytes) -> None:
         if data:
@@ -147,7 +161,9 @@ class _Zstd:
                     self._rest = memoryview(unused)
                 self._engine = None
                 self._done += 1
+                _check_parts(self._done, self._given)
             if piece:
+                self._given += len(piece)
                 pieces.append(piece)
                 got += len(piece)
         return pieces

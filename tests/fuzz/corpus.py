@@ -31,7 +31,9 @@ def _seeds() -> Iterator[tuple[str, str, bytes]]:
     for number, case in enumerate(CASES):
         if len(case.sent) < 600 and number % 7 == 0:
             yield "channel", f"catalogue-{number}", b"\x06" + case.sent
-    pipelined = request("PUT", "/usage", b"1") + chunked("PUT", "/specimen?uri=a", [b"x", b"yz"]) + request("GET", "/ready")
+    pipelined = (
+        request("PUT", "/usage", b"1") + chunked("PUT", "/specimen?uri=a", [b"x", b"yz"]) + request("GET", "/ready")
+    )
     yield "channel", "pipelined", b"\x03" + pipelined
     yield "channel", "batch", b"\x11" + request("POST", "/error", b"1\n[2]\n", "Content-Type: application/x-ndjson")
     yield "channel", "continue", b"\x28" + request("PUT", "/usage", b"1", "Expect: 100-continue", "Idempotency-Key: k")
@@ -44,18 +46,30 @@ def _seeds() -> Iterator[tuple[str, str, bytes]]:
         yield "body", f"to-encode-{number}", bytes([number, 9, 1]) + text
         yield "body", f"to-damage-{number}", bytes([number, 9, 3]) + text
     yield "body", "skippable", b"\x02\x04\x00\x50\x2a\x4d\x18\x04\x00\x00\x00abcd" + zstandard.compress(b"x")
-    for number, text in enumerate((b'{"a":[1,2.5e-3,"\\u00e9"],"b":null}', b"[[[[1]]]]\r\n", b"1\n2\n\n3", b"-0.0E+1 ")):
+    for number, text in enumerate(
+        (b'{"a":[1,2.5e-3,"\\u00e9"],"b":null}', b"[[[[1]]]]\r\n", b"1\n2\n\n3", b"-0.0E+1 ")
+    ):
         yield "records", f"json-{number}", text
     yield "configuration", "example", _EXAMPLE.read_bytes()
-    yield "configuration", "environment", b"storage:\n  directory: a\n\0HTTP_MAX_REPORT=2MiB\nAGGREGATION_USAGE_INTERVAL=1h30m\n"
-    yield "configuration", "wrong", b"s3:\n  usage_bukket: a\nhttp: {listen: [tcp:1], max_report: -1}\naws: &a\n  region: *a\n"
+    yield (
+        "configuration",
+        "environment",
+        b"storage:\n  directory: a\n\0HTTP_MAX_REPORT=2MiB\nAGGREGATION_USAGE_INTERVAL=1h30m\n",
+    )
+    yield (
+        "configuration",
+        "wrong",
+        b"s3:\n  usage_bukket: a\nhttp: {listen: [tcp:1], max_report: -1}\naws: &a\n  region: *a\n",
+    )
     entry = Entry(1_700_000_000_000_000_000, "alice", b'{"a":1}\n', 1, "key", "id")
     frames = frame.FILE_HEADER + b"".join(frame.encode(entry)) * 2
     yield "recovery", "segment", b"\x00\x00" + frames
     yield "recovery", "segment-torn", b"\x00\x00" + frames[:-9]
     yield "recovery", "segment-hole", b"\x00\x00" + frames[:60] + bytes(30) + frames[90:]
     yield "recovery", "segment-mended", b"\x00\x01" + b"\x05\x03\x02\x08alicekeyid" + b'{"a":1}\n'
-    member = Member("0" * 16, "1" * 32, 1, 8, len(encode_header(Member("0" * 16, "1" * 32, 1, 8, 0, "2" * 32))) + 20, "2" * 32)
+    member = Member(
+        "0" * 16, "1" * 32, 1, 8, len(encode_header(Member("0" * 16, "1" * 32, 1, 8, 0, "2" * 32))) + 20, "2" * 32
+    )
     yield "recovery", "walk", b"\x01\x00" + encode_header(member) + bytes(20) + gzip.compress(b"x", mtime=0)
     yield "recovery", "walk-mended", b"\x01\x01" + b"abc" * 40
     head = specimen_file.Head("1" * 32, 1_700_000_000_000_000_000, "alice", "file:///a.png", "image/png", None, "id")

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 
 import google_crc32c
 import zstandard
-from twisted.logger import LogLevel, globalLogPublisher
+from twisted.logger import LogEvent, LogLevel, globalLogPublisher
 
 from lf6gateway.disk import specimen_file
 from lf6gateway.disk.damaged import Damaged
@@ -68,7 +68,11 @@ def channel_target(channel: Channel) -> Callable[[bytes], None]:
 def _talk(channel: Channel, data: bytes, size: int) -> tuple[list[int], tuple[bytes, ...]]:
     gateway = channel.gateway(_LIMITS)
     failures = []
-    observe = lambda event: failures.append(event) if event.get("log_level") in (LogLevel.error, LogLevel.critical) else None  # noqa: E731
+
+    def observe(event: LogEvent) -> None:
+        if event.get("log_level") in (LogLevel.error, LogLevel.critical):
+            failures.append(event)
+
     globalLogPublisher.addObserver(observe)
     try:
         connection = gateway.connect()
@@ -256,7 +260,9 @@ def _segment(data: bytes, mended: bool) -> None:
                 if isinstance(found, Whole):
                     header, lines = frame.encode(found.entry)
                     at = found.offset + len(header) + len(lines)
-                    assert data[found.offset : at] == header + lines or data[found.offset + 34] or data[found.offset + 35]
+                    assert (
+                        data[found.offset : at] == header + lines or data[found.offset + 34] or data[found.offset + 35]
+                    )
                 else:
                     assert found.length > 0
                     at = found.offset + found.length
@@ -320,7 +326,10 @@ def _ledger(data: bytes, mended: bool) -> None:
 
 def _keys(data: bytes, mended: bool) -> None:
     folder = f"/spool/usage/{_SLOT.name}"
-    files = {f"{folder}/00000001-{_ID}.keys": data, f"{folder}/00000002-{_ID[::-1]}.seg": _frames(data) if mended else data}
+    files = {
+        f"{folder}/00000001-{_ID}.keys": data,
+        f"{folder}/00000002-{_ID[::-1]}.seg": _frames(data) if mended else data,
+    }
     fs = Files(files)
     for use in recent_keys(fs, "/spool", 1_700_000_000_000_000_000):
         assert isinstance(use.received_ns, int) and isinstance(use.user, str) and isinstance(use.key, str)
@@ -352,4 +361,3 @@ def _targets() -> Iterator[tuple[str, Callable[[bytes], None]]]:
 
 
 TARGETS = dict(_targets())
-

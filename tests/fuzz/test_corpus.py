@@ -29,7 +29,9 @@ def test_nothing_near_what_is_kept_breaks_a_promise(target: str) -> None:
     kept = [data for _, data in inputs(target) if len(data) < 2_000]
 
     @settings(max_examples=150, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
-    @given(st.sampled_from(kept), st.integers(0, 2_000), st.integers(0, 40), st.binary(max_size=20), st.sampled_from(kept))
+    @given(
+        st.sampled_from(kept), st.integers(0, 2_000), st.integers(0, 40), st.binary(max_size=20), st.sampled_from(kept)
+    )
     def look(data: bytes, at: int, cut: int, put: bytes, other: bytes) -> None:
         at %= len(data) + 1
         TARGETS[target](data[:at] + put + data[at + cut :])
