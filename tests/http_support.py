@@ -278,6 +278,8 @@ class Connection:
                 return
             self.channel.dataReceived(data[at : at + size])
         self._clock.advance(0)
+        while any(call.getTime() <= self._clock.seconds() for call in self._clock.getDelayedCalls()):
+            self._clock.advance(0)
 
     def hang_up(self) -> None:
         """The client goes away."""

@@ -21,8 +21,8 @@ out at once, to 8 MiB."""
 
 
 _PARTS: Final = 1_000
-"""Members or frames that any body may be made of, and beyond that one more for each so many bytes that come out: to begin
-one costs more than to decode it, and a body of nothing but beginnings would keep a thread busy for minutes."""
+"""Members or frames that any body may be made of, and beyond that one more for each so many bytes that come out: to
+begin one costs more than to decode it, and a body of nothing but beginnings would keep a thread busy for minutes."""
 _BYTES_A_PART: Final = 32
 
 STEP: Final = 256 * 1024

@@ -3,7 +3,7 @@ to see an answer it was given before it had sent everything; must never know a p
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
@@ -22,6 +22,9 @@ from lf6gateway.values.problem import Problem
 if TYPE_CHECKING:
     from lf6gateway.edges.site import GatewaySite
 
+IN_A_ROW: Final = 16
+"""Requests of one connection that are answered before others have their turn."""
+
 
 class GatewayChannel(Connection, HTTPChannel):
     """twisted.web's channel, with a stage and a deadline of its own, and problems in place of bare status lines."""
@@ -34,6 +37,7 @@ class GatewayChannel(Connection, HTTPChannel):
         super().__init__()
         self.continue_awaited = False
         self._done: Any = None
+        self._in_a_row = 0
         self._unread = False
 
     # The connection.
@@ -64,6 +68,8 @@ class GatewayChannel(Connection, HTTPChannel):
         if self.stage is Stage.BODY and not self._fast_enough(len(data)):
             self._body_too_slow()
             return
+        if not self._busyReceiving and self._done is None:
+            self._in_a_row = 0
         super().dataReceived(data)
         if self.stage is Stage.IDLE and (self._buffer or self.requests):
             self.stage = Stage.HEAD
@@ -144,8 +150,12 @@ class GatewayChannel(Connection, HTTPChannel):
             self.served = True
             self.since = self.site.reactor.seconds()
             self._deadline.set(self.site.limits.idle_timeout)
+            self._in_a_row += 1
             if self._waitingForTransport:
                 self.stage, self._done = Stage.UNREAD, request  # nothing more is answered until something was read
+            elif self._in_a_row > IN_A_ROW and (self._buffer or self._dataBuffer):
+                self.stage, self._done = Stage.UNREAD, request
+                self.site.reactor.callLater(0, self._go_on)
             else:
                 self.stage = Stage.IDLE
                 super().requestDone(request)
@@ -179,12 +189,16 @@ class GatewayChannel(Connection, HTTPChannel):
     def resumeProducing(self) -> None:
         """The transport's buffer has emptied."""
         super().resumeProducing()
-        if self._done is not None:
-            request, self._done = self._done, None
-            if self.stage is Stage.UNREAD:
-                self.requestDone(request)
+        self._go_on()
         if self._held:
             self._networkProducer.pauseProducing()
+
+    def _go_on(self) -> None:
+        """Take up the next request, which has come already."""
+        self._in_a_row = 0
+        if self._done is not None and self.stage is Stage.UNREAD and not self._waitingForTransport:
+            request, self._done = self._done, None
+            self.requestDone(request)
 
     def ends_with_this_answer(self) -> bool:
         """Whether this connection takes no further request."""

@@ -67,7 +67,7 @@ def channel_target(channel: Channel) -> Callable[[bytes], None]:
 
 def _talk(channel: Channel, data: bytes, size: int) -> tuple[list[int], tuple[bytes, ...]]:
     gateway = channel.gateway(_LIMITS)
-    failures = []
+    failures: list[LogEvent] = []
 
     def observe(event: LogEvent) -> None:
         if event.get("log_level") in (LogLevel.error, LogLevel.critical):

@@ -164,3 +164,18 @@ def test_nothing_more_is_answered_until_something_was_read(channel: Channel) -> 
     gateway.clock.advance(15)
     assert not connection.open
     assert gateway.backend.usage.lines == b"1\n"
+
+
+def test_a_connection_with_many_requests_at_once_lets_others_have_their_turn(channel: Channel) -> None:
+    gateway = channel.gateway()
+    connection = gateway.connect()
+    connection.channel.dataReceived(request("GET", "/health") * 100)
+    seen = len(connection.replies())
+    assert seen <= 20
+    other = gateway.connect()
+    other.channel.dataReceived(request("GET", "/health"))
+    assert len(other.replies()) == 1
+    gateway.clock.advance(0)  # runs what its calls call in turn, too, as a reactor does not
+    assert seen + len(connection.replies()) == 100
+    connection.send(request("PUT", "/usage", b"1"))
+    assert connection.reply().status == 204
