@@ -153,3 +153,4 @@ def test_names() -> None:
     assert parse_specimen("20231114221320.000001.7.a%20b") == OldSpecimen(NOON + 1000, "a b")
     assert parse_specimen("20231114221320.7.a") == OldSpecimen(NOON, "a")
     assert parse_specimen("20231199221320.7.a") is None
+    assert parse_specimen("10231114221320.7.a") is None  # before 1970; found by fuzzing

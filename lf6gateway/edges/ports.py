@@ -24,7 +24,7 @@ from zope.interface import implementer
 
 _log = Logger()
 
-BACKLOG = 1024
+BACKLOG = 4096
 """Connections the kernel keeps waiting; while a busy daemon restarts under socket activation they queue here."""
 
 

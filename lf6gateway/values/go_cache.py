@@ -58,4 +58,6 @@ def parse_specimen(name: str) -> OldSpecimen | None:
     except ValueError:
         return None
     received_ns = int(moment.timestamp()) * 1_000_000_000 + int(fraction) * 1000
+    if received_ns < 0:
+        return None
     return OldSpecimen(received_ns, unquote_plus(found[3], errors="replace"))

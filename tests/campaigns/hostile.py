@@ -36,7 +36,11 @@ from tests.hostile.catalogue import CASES
 
 HOLDER = 8_000
 """Connections of one holding process."""
+AGAIN = 5
+"""Connections that such a process opens again in a second, of those that were closed on it."""
 TRICKLE = 0.5
+PATIENCE = 120.0
+"""Seconds that the client that behaves waits, for the sake of machines that have other things to do."""
 
 
 def connect(port: int) -> socket.socket:
@@ -75,9 +79,9 @@ def hold(port: int, count: int) -> None:
             poll.unregister(descriptor)
             held.pop(descriptor).close()
             again += 1
-        for _ in gone[:50]:
+        for _ in gone[:AGAIN]:
             one()
-        time.sleep(0.05)
+        time.sleep(1)
 
 
 def _slow_head(port: int, over: threading.Event, chance: random.Random) -> None:
@@ -204,12 +208,12 @@ def behave(port: int, seconds: float, pause: float) -> tuple[collections.Counter
     """PUTs in turn on a connection that is kept and on one of its own; what was answered, and after how long."""
     answers: collections.Counter[str] = collections.Counter()
     spans = []
-    kept = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
+    kept = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE)
     until = time.monotonic() + seconds
     number = 0
     while time.monotonic() < until:
         own = number % 2 == 1
-        client = http.client.HTTPConnection("127.0.0.1", port, timeout=30) if own else kept
+        client = http.client.HTTPConnection("127.0.0.1", port, timeout=PATIENCE) if own else kept
         begun = time.monotonic()
         try:
             client.request("PUT", "/usage", b'{"n":%d}' % number, {"User-Token": "alice"})
