@@ -265,3 +265,20 @@ def test_an_hour_is_waiting_until_its_segment_is_closed(tmp_path: Path) -> None:
     desk.journal.rotate()
     later.run()
     assert not desk.journal.has_waiting(slot)
+
+
+def test_an_abandoned_journal_begins_no_flush_and_says_so_to_who_waits(tmp_path: Path) -> None:
+    later = Later()
+    desk = Desk(tmp_path, later)
+    kept = desk.journal.append(entry(1))
+    waiting = desk.journal.append(entry(2))
+    rotation = desk.journal.rotate()
+    desk.journal.abandon()
+    with pytest.raises(SpoolUnavailable):
+        result_of(waiting)
+    assert rotation.called and desk.journal.rotate().called
+    later.run()
+    assert kept.called and later.waiting == []
+    assert desk.journal.waiting_bytes == 0
+    with pytest.raises(SpoolUnavailable):
+        result_of(desk.journal.append(entry(3)))

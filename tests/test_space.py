@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 
 import pytest
 
-from lf6gateway.disk.filesystem import Room
+from lf6gateway.disk.filesystem import OsFileSystem, Room
+from lf6gateway.disk.folders import file_name, hour_folder, waiting_hours
 from lf6gateway.disk.space import BLOCK, WINDOW_S, Refusal, Space
+from lf6gateway.values.slot import Slot
+from lf6gateway.values.stream import Stream
 
 MAX = 1_000_000
 
@@ -243,3 +247,14 @@ def test_a_file_takes_a_block_whatever_is_in_it() -> None:
     space.add_file()
     refusal = space.refusal(1)
     assert refusal is not None and refusal.reason == "disk_floor"
+
+
+def test_a_start_counts_what_waits_to_be_shipped_and_not_the_keys_beside_it(tmp_path: Path) -> None:
+    """Found by the campaign: after a restart the spool was never empty again."""
+    fs = OsFileSystem()
+    folder = Path(hour_folder(str(tmp_path), Stream.USAGE, Slot(400_000)))
+    folder.mkdir(parents=True)
+    for ordinal, (ending, size) in enumerate([("seg", 100), ("gz", 20), ("keys", 3)], 1):
+        (folder / file_name(ordinal, f"{ordinal:032x}", ending)).write_bytes(bytes(size))
+    [found] = waiting_hours(fs, str(tmp_path), Stream.USAGE)
+    assert found.bytes == 120

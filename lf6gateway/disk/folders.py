@@ -97,7 +97,7 @@ def _hour(fs: FileSystem, root: str, stream: Stream, slot: Slot) -> HourFound:
         parsed = parse_name(entry.name)
         if parsed is not None:
             ordinal, identity, ending = parsed
-            if ending != "keys":  # which nobody counts when they are written or removed, either
+            if ending in ("seg", "gz"):  # keys are not waited for by anybody, and go at their own time
                 sizes[path] = entry.size
             if ending == "gz":
                 sealed[identity] = (ordinal, path)

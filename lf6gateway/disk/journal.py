@@ -97,6 +97,7 @@ class Journal:
         self._flushing = False
         self._in_flight: tuple[Slot, ...] = ()
         self._ended = False
+        self._abandoned = False
         self._open: _Open | None = None  # touched by the flush alone while one runs
         self._ordinals: tuple[Slot, int] | None = None
         self.waiting_bytes = 0
@@ -140,6 +141,9 @@ class Journal:
     def rotate(self) -> Deferred[None]:
         """Close the present segment behind everything appended so far; fires when it is closed."""
         done: Deferred[None] = Deferred()
+        if self._abandoned:
+            done.callback(None)
+            return done
         self._rotations.append(done)
         if not self._flushing:
             self._flush()
@@ -149,6 +153,17 @@ class Journal:
         """Take no more, write what waits, and close the segment."""
         self._ended = True
         return self.rotate()
+
+    def abandon(self) -> None:
+        """Begin no further flush: what waits for one is refused, and a segment that is open stays to the next start."""
+        self._ended = self._abandoned = True
+        pending, self._pending = self._pending, deque()
+        rotations, self._rotations = self._rotations, []
+        for entry, acknowledged in pending:
+            self.waiting_bytes -= len(entry.lines) + _FRAME_COST
+            acknowledged.errback(SpoolUnavailable("draining", "the gateway is stopping"))
+        for done in rotations:
+            done.callback(None)
 
     def _flush(self) -> None:
         group: list[tuple[Entry, Told]] = []

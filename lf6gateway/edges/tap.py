@@ -32,6 +32,7 @@ _log = Logger()
 
 DEFAULT_CONFIG = "/etc/lightfile6/config.yml"
 DEFAULT_PORT = 8080
+SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
 
 
 class Options(UsageOptions):
@@ -140,8 +141,11 @@ class Daemon(Service):
     def _begin(self) -> None:
         assert self._manager is not None
         self._manager.start()
-        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        from twisted.internet import reactor
+
+        for number in SIGNALS:
             signal.signal(number, self._signalled)
+        reactor.addSystemEventTrigger("after", "shutdown", _heed_no_signal)
         assert self._gateway is not None
         self._gateway.startService()
         self._gateway.started.addCallbacks(self._started, self._failed)
@@ -214,6 +218,12 @@ class Daemon(Service):
         if self._gateway is None or not self._gateway.running:
             return Deferred.fromCoroutine(_nothing())
         return self._gateway.stopService()
+
+
+def _heed_no_signal() -> None:
+    # All is stopped. The interpreter takes handlers away while it ends, and a signal would then be its exit status.
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 async def _nothing() -> None:

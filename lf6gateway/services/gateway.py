@@ -243,6 +243,8 @@ class GatewayService(Service):
             deadline = max(0.0, self.settings.shutdown.deadline.seconds - self._used_up)
             self._draining = Deferred.fromCoroutine(self._drain(parts))
             await self._until(deadline, self._draining)
+            for journal in parts.journals.values():
+                journal.abandon()  # which changes nothing where there was time enough
             for work in self._background:
                 work.cancel()
             for service in (

@@ -33,15 +33,18 @@ def free_port() -> int:
 
 
 class S3Server:
-    """moto's S3 server, as a process of its own."""
+    """moto's S3 server, as a process of its own; ``lasting``: what it has outlives it."""
 
-    def __init__(self, folder: Path, *buckets: str) -> None:
+    def __init__(self, folder: Path, *buckets: str, lasting: bool = False) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = (folder / "s3.log").open("wb")
-        command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
-        self._process = subprocess.Popen(command, stdout=self._log, stderr=self._log)
-        self._wait()
+        self._command = [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self.port)]
+        if lasting:
+            (folder / "s3").mkdir()
+            self._command = [sys.executable, "-m", "tests.campaigns.lasting_s3", str(self.port), str(folder / "s3")]
+            self._command += buckets
+        self.start()
         self.client = boto3.client(
             "s3",
             endpoint_url=self.url,
@@ -49,8 +52,18 @@ class S3Server:
             aws_secret_access_key="reader",
             region_name="us-east-1",
         )
-        for bucket in buckets:
+        for bucket in buckets if not lasting else ():
             self.client.create_bucket(Bucket=bucket)
+
+    def start(self) -> None:
+        """Begin, again after ``kill``."""
+        self._process = subprocess.Popen(self._command, stdout=self._log, stderr=self._log, cwd=HERE)
+        self._wait()
+
+    def kill(self) -> None:
+        """``kill -9``."""
+        self._process.kill()
+        self._process.wait()
 
     def _wait(self) -> None:
         deadline = time.monotonic() + START_S

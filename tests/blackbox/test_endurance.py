@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from tests.campaigns.endurance import WRONG, campaign
+from tests.campaigns.endurance import campaign
+from tests.campaigns.load import WRONG
 
 
 def test_what_was_acknowledged_is_in_s3_once() -> None:

@@ -181,6 +181,16 @@ def test_a_third_signal_changes_nothing(gateway: Make, s3: S3Server) -> None:
     assert usage(s3.objects("insights")) == [1]
 
 
+def test_signals_until_the_very_end_do_not_change_its_status(gateway: Make, tmp_path: Path) -> None:
+    """Found by the campaign: one that came while the interpreter ended was the status, -15."""
+    daemon = gateway().start()
+    assert daemon.process is not None
+    assert daemon.put("/usage", b'{"n":1}') == 204
+    while daemon.process.poll() is None:
+        signalled(daemon)
+    assert ended(daemon) == 0
+
+
 def test_in_the_background_a_second_signal_removes_the_pidfile_as_well(
     gateway: Make, s3: S3Server, tmp_path: Path
 ) -> None:
