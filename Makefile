@@ -6,6 +6,7 @@ STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test servers s3-compatibility lint format bench check-wheel constraints clean
+.PHONY: help venv demo test lint format bench campaign check-wheel constraints clean
 
 help: ## Show what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
@@ -46,6 +47,14 @@ format: $(STAMP) ## Put the code into form
 
 bench: $(STAMP) ## Run the measurements
 	@for script in bench/[a-z]*.py; do echo "== $$script"; $(BIN)/python -m bench.$$(basename $$script .py) || exit 1; done
+
+MINUTES ?= 10
+HISTORIES ?= 100000
+campaign: $(STAMP) ## Run the long campaigns: simulated histories, and real processes under all faults
+	@if [ -f tests/simulation/__main__.py ]; then $(BIN)/python -m tests.simulation --histories $(HISTORIES); \
+	  else echo "tests/simulation has no long form to run"; fi
+	$(BIN)/python -m tests.campaigns.laboratory --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
+	$(BIN)/python -m tests.campaigns.endurance --minutes $(MINUTES)
 
 check-wheel: $(STAMP) ## Install the wheel in a clean environment and look for the plugin
 	$(BIN)/python -m pytest tests/test_packaging.py

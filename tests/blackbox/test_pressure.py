@@ -3,18 +3,23 @@ itself."""
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import http.client
 import json
 import os
+import resource
+import shutil
+import socket
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.blackbox.gateway import Gateway, S3Server, eventually, records
+from tests.blackbox.gateway import TWISTD, Gateway, S3Server, eventually, records
 from tests.blackbox.test_running import peak_rss, stored
+from tests.campaigns.plant import UNPRIVILEGED, lock_it_up
 from tests.campaigns.relay import Relay
 from tests.campaigns.small_disk import NoDisk, SmallDisk, small_disk
 
@@ -150,3 +155,88 @@ def test_memory_is_bounded_under_many_large_and_slow_senders(gateway: Make, tmp_
     assert daemon.stop() == 0
     found = usage(stored(tmp_path / "objects"))
     assert found == [-1, *(number * 10_000 + at for number in range(40) for at in range(4000))]
+
+
+def test_more_connections_than_descriptors_harm_neither_those_there_are_nor_the_disk(
+    gateway: Make, tmp_path: Path
+) -> None:
+    def few() -> None:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
+
+    daemon = gateway().start(preexec_fn=few)
+    assert "58 connections are held at once" in daemon.log.read_text()
+    kept = http.client.HTTPConnection("127.0.0.1", daemon.port, timeout=30)
+    kept.request("GET", "/health")
+    kept.getresponse().read()
+    with contextlib.ExitStack() as crowd:
+        for _ in range(400):
+            crowd.enter_context(socket.create_connection(("127.0.0.1", daemon.port), 30))
+        for number in range(20):
+            kept.request("PUT", "/usage", b'{"n":%d}' % number, {"User-Token": "alice"})
+            answer = kept.getresponse()
+            answer.read()
+            assert answer.status == 204
+            kept.request("PUT", "/specimen?uri=a", b"%06d" % number, {"User-Token": "alice"})
+            answer = kept.getresponse()
+            answer.read()
+            assert answer.status == 204
+        eventually(lambda: usage(stored(tmp_path / "objects")) == list(range(20)))
+    eventually(lambda: daemon.put("/usage", b'{"n":20}') == 204)
+    assert daemon.stop() == 0
+    log = daemon.log.read_text()
+    assert "EMFILE" not in log and "Too many open files" not in log
+    assert usage(stored(tmp_path / "objects")) == list(range(21))
+
+
+def test_when_descriptors_run_out_all_the_same_accepting_does_not_spin_and_goes_on_after(
+    gateway: Make, tmp_path: Path
+) -> None:
+    daemon = gateway().start()
+    assert daemon.process is not None
+    kept = http.client.HTTPConnection("127.0.0.1", daemon.port, timeout=30)
+    kept.request("GET", "/health")
+    kept.getresponse().read()
+    pid = daemon.process.pid
+    before = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (len(os.listdir(f"/proc/{pid}/fd")), before[1]))
+    with contextlib.ExitStack() as crowd:
+        for _ in range(50):
+            crowd.enter_context(socket.create_connection(("127.0.0.1", daemon.port), 30))
+        eventually(lambda: "EMFILE" in daemon.log.read_text())
+        for _ in range(200):  # each at least one turn of the reactor, with all those in the queue
+            kept.request("GET", "/health")
+            answer = kept.getresponse()
+            assert (answer.status, answer.read()) == (200, b'{"status":"healthy"}')
+        # A turn that cannot accept is told in some lines; those that spin would each tell it again.
+        assert daemon.log.read_text().count("EMFILE") < 500
+        resource.prlimit(pid, resource.RLIMIT_NOFILE, before)
+    eventually(lambda: daemon.put("/usage", b'{"n":1}') == 204)
+    assert daemon.stop() == 0
+    assert usage(stored(tmp_path / "objects")) == [1]
+
+
+def test_a_cache_directory_made_read_only_refuses_and_is_used_again_once_it_is_given_back(
+    gateway: Make, tmp_path: Path
+) -> None:
+    if os.geteuid() == 0 and shutil.which("setpriv") is None:
+        pytest.skip("permissions do not bind root, and there is no setpriv to make them")
+    bound = UNPRIVILEGED if os.geteuid() == 0 else ()
+    daemon = gateway(command=(*bound, TWISTD), aggregation={"usage_interval": "100ms", "error_interval": "100ms"})
+    daemon.start()
+    assert daemon.put("/usage", b'{"n":0}') == 204
+    eventually(lambda: usage(stored(tmp_path / "objects")) == [0])
+    lock_it_up(daemon, locked=True)
+    eventually(lambda: daemon.put("/specimen?uri=a", b"1") == 503)
+    assert reason_of(daemon) == "disk_failing"
+    daemon.kill()
+    lock_it_up(daemon, locked=False)
+    daemon.start()
+    lock_it_up(daemon, locked=True)
+    eventually(lambda: daemon.put("/specimen?uri=a", b"1") == 503)
+    lock_it_up(daemon, locked=False)
+    eventually(lambda: reason_of(daemon) is None)
+    assert daemon.put("/usage", b'{"n":1}') == 204
+    assert daemon.stop() == 0
+    objects = stored(tmp_path / "objects")
+    assert usage(objects) == [0, 1]
+    assert not any(key.startswith("specimen/") for key in objects)

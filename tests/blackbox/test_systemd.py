@@ -143,9 +143,9 @@ def test_a_restart_on_a_socket_that_is_held_refuses_no_connection_and_fails_no_r
     process = hand_over(daemon, listening)
     for thread in threads:
         thread.start()
-    for _ in range(3):
+    for _ in range(2):
         count = len(acknowledged)
-        eventually(lambda count=count: len(acknowledged) > count + 50 or failed)
+        eventually(lambda count=count: len(acknowledged) > count + 30 or failed)
         process.send_signal(signal.SIGTERM)
         assert process.wait(60) == 0
         process = hand_over(daemon, listening)

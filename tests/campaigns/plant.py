@@ -17,7 +17,7 @@ from tests.campaigns.relay import Relay
 from tests.campaigns.small_disk import NoDisk, SmallDisk, small_disk
 
 DISK_MIB = 64
-_UNPRIVILEGED = (
+UNPRIVILEGED = (
     "setpriv",
     "--bounding-set=-dac_override,-dac_read_search",
     "--inh-caps=-dac_override,-dac_read_search",
@@ -50,8 +50,8 @@ class Plant(contextlib.ExitStack):
     def _gateway(self, name: str, interval: str) -> Gateway:
         command = LAUNCH
         if os.geteuid() == 0:
-            if shutil.which(_UNPRIVILEGED[0]):
-                command = (*_UNPRIVILEGED, *LAUNCH)
+            if shutil.which(UNPRIVILEGED[0]):
+                command = (*UNPRIVILEGED, *LAUNCH)
             else:
                 self.missing["permissions that bind root"] = "there is no setpriv"
         streams = ("usage", "error", "specimen")
