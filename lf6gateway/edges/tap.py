@@ -139,10 +139,10 @@ class Daemon(Service):
         reactor.callWhenRunning(self._begin)
 
     def _begin(self) -> None:
-        assert self._manager is not None
-        self._manager.start()
         from twisted.internet import reactor
 
+        assert self._manager is not None
+        self._manager.start()
         for number in SIGNALS:
             signal.signal(number, self._signalled)
         reactor.addSystemEventTrigger("after", "shutdown", _heed_no_signal)

@@ -108,6 +108,15 @@ class Heartbeat:
         now = self._clock.seconds()
         if self._reported is None or now - self._reported >= REMIND:
             self._reported = now
+            if failure.check(OSError):  # a disk that is full, read-only or away; where in our code says nothing
+                _log.error(
+                    "{what}: failed ({failures} times so far): {error}; it is tried again every {seconds} s",
+                    error=str(failure.value),
+                    what=self._what,
+                    failures=self.failures,
+                    seconds=self._interval,
+                )
+                return
             _log.failure(
                 "{what}: failed ({failures} times so far); it is tried again every {seconds} s",
                 failure=failure,
