@@ -2,7 +2,8 @@
 of effects by which a crash at any step neither loses nor doubles one; specimens are in ``specimen_adoption.py``.
 
 Reports are written into a segment that ends in ``.adopt``, each frame naming its source; when it is durable the sources
-are removed, and then it becomes a ``.seg``. A start that finds an ``.adopt`` knows that its sources are in it. An
+are removed, and then it becomes a ``.seg``. A start that finds an ``.adopt`` some of whose sources are gone knows that
+it was durable; one whose sources are all there may be in the page cache alone, and is made anew. An
 aggregate holds the reports that lie in ``aggregation/`` beside it, for the original removed those only after an
 upload; so it is taken first, and only what is not among them. Whether it was uploaded already cannot be known, and it
 is delivered."""
@@ -20,11 +21,12 @@ from typing import Final
 
 from twisted.logger import Logger
 
+from lf6gateway.disk.damaged import Damaged
 from lf6gateway.disk.durable import read_small
 from lf6gateway.disk.filesystem import FileSystem
 from lf6gateway.disk.folders import file_name, hour_folder, last_ordinal, parse_name
 from lf6gateway.disk.quarantine import Quarantine
-from lf6gateway.disk.segment import Segment, Whole, read_segment
+from lf6gateway.disk.segment import Bad, Segment, Whole, read_segment
 from lf6gateway.values import frame
 from lf6gateway.values.entry import Entry
 from lf6gateway.values.go_cache import parse_aggregate, parse_report
@@ -88,12 +90,27 @@ class Adoption:
                 if parsed is None or parsed[2] != "adopt":
                     continue
                 path = os.path.join(folder, entry.name)
-                segment = Segment(stream, Slot.parse(hour.name), parsed[0], parsed[1], path)
-                found = [one.entry.request_id for one in read_segment(self._fs, segment) if isinstance(one, Whole)]
-                if found and found[-1] == _NONE:
-                    self._hand_over(stream, path, {name for name in found if name != _NONE})
+                names, whole = self._named(Segment(stream, Slot.parse(hour.name), parsed[0], parsed[1], path))
+                if not all(self._there(stream, name) for name in names):
+                    self._hand_over(stream, path, names)
+                    continue
+                if whole:
+                    self._fs.unlink(path)
                 else:
-                    self._fs.unlink(path)  # it was never whole, and its sources are all there
+                    self._quarantine.take(path, stream.value, "it is damaged; its sources are adopted again")
+                self._fs.sync_dir(folder)
+
+    def _named(self, segment: Segment) -> tuple[set[str], bool]:
+        """The sources that a segment names, as far as it can be read, and whether nothing in it is damaged."""
+        try:
+            found = list(read_segment(self._fs, segment, salvage=True))
+        except Damaged:
+            return set(), False
+        names = {one.entry.request_id for one in found if isinstance(one, Whole)} - {_NONE}
+        return names, not any(isinstance(one, Bad) for one in found)
+
+    def _there(self, stream: Stream, name: str) -> bool:
+        return self._fs.exists(self._path(stream, name.removeprefix(_DAMAGED)))
 
     def _reports(self, stream: Stream) -> None:
         sources = []
@@ -182,7 +199,7 @@ class Adoption:
         self._fs.sync_dir(os.path.dirname(path))
 
     def _remove(self, stream: Stream, names: set[str]) -> None:
-        for name in names:
+        for name in sorted(names):
             path = self._path(stream, name.removeprefix(_DAMAGED))
             if not self._fs.exists(path):
                 continue
@@ -190,7 +207,8 @@ class Adoption:
                 self._quarantine.take(path, stream.value, "it is cut short; what could be read of it is delivered")
             else:
                 self._fs.unlink(path)
-        for folder in {os.path.dirname(self._path(stream, name.removeprefix(_DAMAGED))) for name in names}:
+        folders = {os.path.dirname(self._path(stream, name.removeprefix(_DAMAGED))) for name in names}
+        for folder in sorted(folders):
             if self._fs.exists(folder):
                 self._fs.sync_dir(folder)
 

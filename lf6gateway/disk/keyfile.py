@@ -3,7 +3,6 @@ long as they count. Owns that file's format (JSON lines) and its removal; must n
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterator, Sequence
 
@@ -13,7 +12,9 @@ from lf6gateway.disk.durable import read_pieces, replace_file
 from lf6gateway.disk.filesystem import FileSystem, Handle
 from lf6gateway.disk.folders import parse_name
 from lf6gateway.disk.segment import next_header
+from lf6gateway.disk.quarantine import Quarantine
 from lf6gateway.values import frame
+from lf6gateway.values.checked import decode_items, encode_items
 from lf6gateway.values.idempotency import KeyUse
 from lf6gateway.values.slot import HOUR_NS, Slot
 from lf6gateway.values.stream import RECORD_STREAMS, Stream
@@ -24,16 +25,17 @@ _PIECE = 1 << 20
 
 def write_keys(fs: FileSystem, path: str, uses: Sequence[KeyUse]) -> None:
     """Write the keys of a segment durably. Blocks."""
-    lines = [json.dumps([use.received_ns, use.user, use.key]) for use in uses]
-    replace_file(fs, path, "\n".join(lines).encode("ascii") + b"\n")
+    replace_file(fs, path, b"".join(encode_items([use.received_ns, use.user, use.key]) for use in uses))
 
 
-def recent_keys(fs: FileSystem, root: str, now_ns: int, doubted: set[str] | None = None) -> Iterator[KeyUse]:
+def recent_keys(
+    fs: FileSystem, root: str, now_ns: int, quarantine: Quarantine, doubted: set[str] | None = None
+) -> Iterator[KeyUse]:
     """The keys used within the last hour, or later by a clock that was ahead, from wherever they lie under
     ``cache_dir/spool``. Blocks; one file at a time. A file that cannot be read is reported, and the others count.
 
     A repetition is acknowledged by them, so what they are read from is made durable first: the process that wrote it
-    may have been killed before it had done so.
+    may have been killed before it had done so. Damaged lines are set aside, and the others written anew.
 
     :param doubted: segments that an earlier attempt failed to sync; added to.
     :raises OSError: a folder could not be made durable; try again.
@@ -49,7 +51,7 @@ def recent_keys(fs: FileSystem, root: str, now_ns: int, doubted: set[str] | None
                 path = os.path.join(folder, entry.name)
                 try:
                     yield from (
-                        _from_keys(fs, path, stream)
+                        _from_keys(fs, path, stream, quarantine)
                         if parsed[2] == "keys"
                         else _from_segment(fs, path, stream, doubted)
                     )
@@ -57,7 +59,7 @@ def recent_keys(fs: FileSystem, root: str, now_ns: int, doubted: set[str] | None
                     # Sealed in this moment: its keys are in the file that the seal wrote before.
                     keys = path.removesuffix(".seg") + ".keys"
                     if fs.exists(keys):
-                        yield from _from_keys(fs, keys, stream)
+                        yield from _from_keys(fs, keys, stream, quarantine)
                 except OSError as error:
                     _log.error(
                         "{path}: its idempotency keys cannot be read, their repetitions would be stored again: {error}",
@@ -77,12 +79,14 @@ def _hours(fs: FileSystem, top: str, since_ns: int) -> Iterator[str]:
             yield os.path.join(top, entry.name)
 
 
-def _from_keys(fs: FileSystem, path: str, stream: Stream) -> Iterator[KeyUse]:
+def _from_keys(fs: FileSystem, path: str, stream: Stream, quarantine: Quarantine) -> Iterator[KeyUse]:
+    uses, bad = [], []
     for number, line in enumerate(_lines(read_pieces(fs, path)), 1):
         try:
-            received_ns, user, key = json.loads(line)
-            yield KeyUse(int(received_ns), stream, str(user), str(key))
-        except (ValueError, TypeError, OverflowError, RecursionError) as error:
+            received_ns, user, key = decode_items(line)
+            uses.append(KeyUse(int(received_ns), stream, str(user), str(key)))
+        except (ValueError, TypeError, OverflowError) as error:
+            bad.append(line)
             _log.error(
                 "{path}, line {number}: an idempotency key cannot be read, its repetition would be stored again: "
                 "{error}",
@@ -90,6 +94,10 @@ def _from_keys(fs: FileSystem, path: str, stream: Stream) -> Iterator[KeyUse]:
                 number=number,
                 error=str(error),
             )
+    if bad:
+        quarantine.take_bytes(b"\n".join(bad), stream.value, path, "idempotency keys that cannot be read", 0)
+        write_keys(fs, path, uses)
+    yield from uses
 
 
 def _lines(pieces: Iterator[bytes]) -> Iterator[bytes]:

@@ -84,7 +84,7 @@ def read_segment(fs: FileSystem, segment: Segment, *, salvage: bool = False) -> 
     """What a segment holds, in order, one frame in memory at a time. Blocks.
 
     :param salvage: what the disk cannot read (``EIO``) is ``Bad``, and not an error.
-    :raises Damaged: it does not begin as a segment does; nothing in it can be trusted.
+    :raises Damaged: it does not begin as a segment does, and holds no frame.
     :raises OSError: it cannot be read.
     """
     handle: _Readable = fs.open(segment.path)
@@ -102,7 +102,9 @@ def read_segment(fs: FileSystem, segment: Segment, *, salvage: bool = False) -> 
                 if end:
                     yield Torn(0, end)
                 return
-            raise Damaged(segment.path, 0, "it does not begin as a segment does")
+            if next_header(handle, len(start), end) is None:
+                raise Damaged(segment.path, 0, "it does not begin as a segment does")
+            yield Bad(0, len(start), "it does not begin as a segment does")
         yield from _frames(handle, len(frame.FILE_HEADER), end)
     finally:
         handle.close()

@@ -13,6 +13,7 @@ from twisted.logger import Logger
 from lf6gateway.disk.damaged import Damaged
 from lf6gateway.disk.filesystem import FileSystem
 from lf6gateway.disk.offload import Offload
+from lf6gateway.disk.quarantine import Quarantine
 from lf6gateway.disk.specimen_file import Head, read_head
 from lf6gateway.disk.specimen_writer import SpaceLike, SpecimenWriter
 from lf6gateway.values.idempotency import KeyUse
@@ -152,10 +153,11 @@ def finish(fs: FileSystem, path: str, has_key: bool) -> None:
         handle.close()
 
 
-def specimen_keys(fs: FileSystem, root: str, now_ns: int) -> Iterator[KeyUse]:
+def specimen_keys(fs: FileSystem, root: str, now_ns: int, quarantine: Quarantine) -> Iterator[KeyUse]:
     """The idempotency keys of specimens of the last hour. Blocks; reads headers only.
 
-    Their names are made durable first, for the process that gave them may have been killed before it had done so."""
+    Their names are made durable first, for the process that gave them may have been killed before it had done so. A kept
+    key that is damaged is set aside; a damaged specimen is left for its shipper to find."""
     top = os.path.join(root, Stream.SPECIMEN.value)
     since = Slot.at(now_ns - HOUR_NS).name
     for hour in list(fs.scan(top)):
@@ -169,7 +171,11 @@ def specimen_keys(fs: FileSystem, root: str, now_ns: int) -> Iterator[KeyUse]:
                 head = _head_of(fs, path)
             except FileNotFoundError:
                 continue  # shipped in this moment; had it a key, it is found as such
-            except (Damaged, OSError) as trouble:
+            except Damaged as damage:
+                if ending == "key":
+                    quarantine.take(path, Stream.SPECIMEN.value, damage.why)
+                continue
+            except OSError as trouble:
                 _log.warn("its idempotency key is not known: {trouble}", trouble=str(trouble))
                 continue
             if head.key is not None:

@@ -156,7 +156,8 @@ class Assembly:
     async def _load_keys(self, doubted: set[str]) -> None:
         now = self._now_ns()
         uses: Iterator[KeyUse] = itertools.chain(
-            keyfile.recent_keys(self._fs, self.root, now, doubted), specimens.specimen_keys(self._fs, self.root, now)
+            keyfile.recent_keys(self._fs, self.root, now, self.quarantine, doubted),
+            specimens.specimen_keys(self._fs, self.root, now, self.quarantine),
         )
         while batch := await self.retain_threads(lambda: list(itertools.islice(uses, _KEYS_AT_ONCE))):
             for use in batch:

@@ -137,7 +137,8 @@ class GatewayService(Service):
         try:
             await probe(self.claim)
             quarantine = Quarantine(self._fs, os.path.join(self.settings.cache_dir, "quarantine"))
-            spool = await probe(lambda: spool_identity(self._fs, self.settings.cache_dir, quarantine))
+            new_id = self._surroundings.new_id
+            spool = await probe(lambda: spool_identity(self._fs, self.settings.cache_dir, quarantine, new_id))
             self._assembly = parts = Assembly(self.settings, self._surroundings, spool=spool, quarantine=quarantine)
             await self._adopt(probe, parts)
             for stream in RECORD_STREAMS:

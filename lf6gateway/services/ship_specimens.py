@@ -265,6 +265,9 @@ class SpecimenShipper(Service):
             await self._offload(lambda: self._files.finish(item.path, specimen.head.key is not None))
         except FileNotFoundError:
             pass  # what was to be removed is gone
+        except Damaged as damage:
+            await self._set_aside(item, f"it is stored as {sent.key}, and {damage.why}")
+            return
         except OSError as error:
             item.unclear = True
             self._trouble(item, f"it is stored as {sent.key}, but its file could not be removed: {error}")

@@ -5,10 +5,10 @@ a record; having none says that nothing of what is on disk was ever attempted.""
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass
 from typing import Final
 
+from lf6gateway.values.checked import decode_fields, encode_fields
 from lf6gateway.values.growth import ZERO, Cursor
 
 _VERSION: Final = 1
@@ -36,7 +36,7 @@ class HourLedger:
             "shipped": list(self.shipped),
             "multipart": self.multipart,
         }
-        return json.dumps(fields).encode("ascii") + b"\n"
+        return encode_fields(fields)
 
     @classmethod
     def decode(cls, data: bytes) -> HourLedger:
@@ -45,10 +45,10 @@ class HourLedger:
         :raises ValueError: they are not a ledger.
         """
         try:
-            fields = json.loads(data)
+            fields = decode_fields(data)
             if fields["version"] != _VERSION:
                 raise ValueError(f"version {fields['version']!r} is not known")
             cursor = Cursor(int(fields["count"]), str(fields["chain"]))
             return cls(cursor, tuple(map(str, fields["shipped"])), bool(fields["multipart"]))
-        except (KeyError, TypeError, RecursionError) as error:
+        except (KeyError, TypeError) as error:
             raise ValueError(f"it is no ledger: {error!r}") from error

@@ -1,11 +1,12 @@
 """A disk that keeps only what was synced. Owns files, names and what a crash does to them: writes that were not synced are
-torn, left out or zeros; names that were not synced are kept or not, each by itself; after a failed sync the pages count
-as clean and may be lost for good."""
+torn, left out or zeros, in any order; names that were not synced are kept or not, each by itself; after a failed sync
+the pages count as clean and may be lost for good; bits flip, and sectors cannot be read any more."""
 
 from __future__ import annotations
 
 import errno
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 
@@ -30,13 +31,14 @@ class Faults:
 
 @dataclass(eq=False)
 class Inode:
-    """A file. ``data`` is what is read; ``durable`` what is on the platter; ``pending`` the writes between the two, and
-    ``lost`` those that a failed sync left in limbo."""
+    """A file. ``data`` is what is read; ``durable`` what is on the platter; ``pending`` the writes between the two,
+    ``lost`` those that a failed sync left in limbo, and ``bad`` the spans that cannot be read."""
 
     data: bytearray = field(default_factory=bytearray)
     durable: bytes = b""
     pending: list[tuple[int, bytes]] = field(default_factory=list)  # (offset, data); data None: cut to offset
     lost: list[tuple[int, bytes]] = field(default_factory=list)
+    bad: list[tuple[int, int]] = field(default_factory=list)
 
 
 CUT = b"\xff cut \xff"
@@ -52,6 +54,13 @@ def _apply(data: bytearray, writes: Sequence[tuple[int, bytes]]) -> bytearray:
             data.extend(b"\0" * (offset - len(data)))
         data[offset : offset + len(piece)] = piece
     return data
+
+
+def _parents(path: str) -> list[str]:
+    found = []
+    while (path := os.path.dirname(path)) != "/":
+        found.append(path)
+    return found[::-1]
 
 
 @dataclass
@@ -70,9 +79,10 @@ class Disk:
     :param step: called before each effect; it may let others run first.
     """
 
-    def __init__(self, chance: Chance, step: Callable[[str], None]) -> None:
+    def __init__(self, chance: Chance, step: Callable[[str], None], counts: Counter[str]) -> None:
         self._chance = chance
         self._step = step
+        self._counts = counts
         self.faults = Faults()
         self.calm = True
         self.names: Names = {"/": True}
@@ -80,8 +90,8 @@ class Disk:
         self.pending: list[Change] = []
         self.epoch = 0
         self.effects = 0
-        self.hurt = 0
-        self.crashes = 0
+        self.unsynced_lost = False
+        """Writes that were not synced may have been torn: damage in unsynced places of segments is to be expected."""
 
     # What the gateway sees.
 
@@ -90,7 +100,8 @@ class Disk:
         self._parent(path)
         if path in self.names:
             raise FileExistsError(errno.EEXIST, "File exists", path)
-        self._maybe(self.faults.names, path)
+        self._maybe("names", self.faults.names, path)
+        self._full(path)
         inode = Inode()
         self._change(Change([(path, inode)]))
         return Handle(self, inode, path)
@@ -103,7 +114,7 @@ class Disk:
         self._begin("rename", source)
         inode = self._file(source)
         self._parent(target)
-        self._maybe(self.faults.names, source)
+        self._maybe("names", self.faults.names, source)
         self._change(Change([(source, None), (target, inode)]))
 
     def link(self, source: str, target: str) -> None:
@@ -117,7 +128,7 @@ class Disk:
     def unlink(self, path: str) -> None:
         self._begin("unlink", path)
         self._file(path)
-        self._maybe(self.faults.names, path)
+        self._maybe("names", self.faults.names, path)
         self._change(Change([(path, None)]))
 
     def make_dir(self, path: str) -> None:
@@ -125,7 +136,8 @@ class Disk:
         if path in self.names:
             raise FileExistsError(errno.EEXIST, "File exists", path)
         self._parent(path)
-        self._maybe(self.faults.names, path)
+        self._maybe("names", self.faults.names, path)
+        self._full(path)
         self._change(Change([(path, True)]))
 
     def is_dir(self, path: str) -> bool:
@@ -144,7 +156,7 @@ class Disk:
         self._begin("sync names", path)
         if self.names.get(path) is not True:
             raise FileNotFoundError(errno.ENOENT, "No such file or directory", path)
-        self._maybe(self.faults.sync_names, path)
+        self._maybe("sync names", self.faults.sync_names, path)
         kept = []
         # What changes names elsewhere as well, or came before a change of the same name, becomes durable with it.
         wanted: set[str] = set()
@@ -195,17 +207,34 @@ class Disk:
     def files(self, under: str) -> list[str]:
         return sorted(name for name, value in self.names.items() if isinstance(value, Inode) and name.startswith(under))
 
-    def crash(self) -> None:
-        """The power goes: what was not synced is kept as chance has it."""
+    def put(self, path: str, data: bytes) -> None:
+        """A file that lay there before anything began, durably, with its folders."""
+        for folder in _parents(path):
+            self.names[folder] = self.durable_names[folder] = True
+        self.names[path] = self.durable_names[path] = Inode(bytearray(data), data)
+
+    def inode(self, path: str) -> Inode:
+        """The file of a name."""
+        return self._file(path)
+
+    def crash(self, keep: float | None = None) -> None:
+        """The power goes: what was not synced is kept as chance has it.
+
+        :param keep: how likely each write and each name is kept; drawn if ``None``.
+        """
         self.epoch += 1
-        self.crashes += 1
-        keep = self._chance.of((0.0, 0.5, 1.0))
+        self.unsynced_lost = True
+        if keep is None:
+            keep = self._chance.of((0.0, 0.5, 1.0))
         refused: set[str] = set()
         for change in self.pending:
             names = {name for name, _ in change.entries}
             if names & refused or not (keep == 1.0 or (keep and self._chance(keep))):
                 refused |= names
+                self._counts["disk: name lost"] += 1
             else:
+                if refused:
+                    self._counts["disk: names reordered"] += 1
                 self._settle(change)
         self.pending.clear()
         self.names = {
@@ -223,17 +252,26 @@ class Disk:
     def _tear(self, inode: Inode, keep: float) -> None:
         data = bytearray(inode.durable)
         for offset, piece in [*inode.lost, *inode.pending]:
-            if keep == 1.0 or (keep and self._chance(keep)):
-                how = self._chance.below(4)
-                if piece is CUT or how == 0:
-                    _apply(data, [(offset, piece)])
-                elif how == 1:
-                    _apply(data, [(offset, piece[: self._chance.below(len(piece) + 1)])])
-                elif how == 2:
-                    _apply(data, [(offset, b"\0" * len(piece))])
-                else:
-                    at = self._chance.below(len(piece) + 1)
-                    _apply(data, [(offset, piece[:at] + b"\0" * (len(piece) - at))])
+            if not (keep == 1.0 or (keep and self._chance(keep))):
+                self._counts["disk: write lost"] += 1
+                continue
+            how = self._chance.below(5)
+            if piece is CUT or how == 0:
+                _apply(data, [(offset, piece)])
+                continue
+            at = self._chance.below(len(piece) + 1)
+            if how == 1:
+                self._counts["disk: write torn"] += 1
+                _apply(data, [(offset, piece[:at])])
+            elif how == 2:
+                self._counts["disk: write zeros"] += 1
+                _apply(data, [(offset, b"\0" * len(piece))])
+            elif how == 3:
+                self._counts["disk: write torn"] += 1
+                _apply(data, [(offset, piece[:at] + b"\0" * (len(piece) - at))])
+            else:
+                self._counts["disk: end kept without its beginning"] += 1
+                _apply(data, [(offset, b"\0" * at + piece[at:])])
         inode.data = data
         inode.durable = bytes(data)
         inode.pending.clear()
@@ -270,10 +308,15 @@ class Disk:
     def _alive(self) -> None:
         """Only replaced while a machine is off."""
 
-    def _maybe(self, probability: float, path: str, code: int = errno.EIO) -> None:
+    def _maybe(self, what: str, probability: float, path: str) -> None:
         if not self.calm and self._chance(probability):
-            self.hurt += 1
-            raise OSError(code, os.strerror(code), path)
+            self._counts[f"disk: EIO on {what}"] += 1
+            raise OSError(errno.EIO, os.strerror(errno.EIO), path)
+
+    def _full(self, path: str) -> None:
+        if not self.calm and self.faults.capacity is not None and self.used() >= self.faults.capacity:
+            self._counts["disk: full for a name"] += 1
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
 
     def _file(self, path: str) -> Inode:
         found = self.names.get(path)
@@ -302,10 +345,10 @@ class Handle:
         faults = disk.faults
         if faults.capacity is not None and not disk.calm and disk.used() + len(data) > faults.capacity:
             self._write(len(inode.data), data[: max(0, faults.capacity - disk.used())])
-            disk.hurt += 1
+            disk._counts["disk: full"] += 1
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), self._path)
         if not disk.calm and disk._chance(faults.write):
-            disk.hurt += 1
+            disk._counts["disk: EIO on write"] += 1
             self._write(len(inode.data), data[: disk._chance.below(len(data) + 1)])
             raise OSError(errno.EIO, os.strerror(errno.EIO), self._path)
         self._write(len(inode.data), data)
@@ -317,6 +360,10 @@ class Handle:
 
     def read_at(self, offset: int, size: int) -> bytes:
         self._disk._alive()
+        for start, end in self._inode.bad:
+            if offset < end and start < offset + size:
+                self._disk._counts["disk: EIO on read"] += 1
+                raise OSError(errno.EIO, os.strerror(errno.EIO), self._path)
         return bytes(self._inode.data[offset : offset + size])
 
     def size(self) -> int:
@@ -328,7 +375,7 @@ class Handle:
 
     def truncate(self, size: int) -> None:
         self._begin("truncate")
-        self._disk._maybe(self._disk.faults.names, self._path)
+        self._disk._maybe("cut", self._disk.faults.names, self._path)
         self._inode.pending.append((size, CUT))
         _apply(self._inode.data, [(size, CUT)])
 
@@ -336,7 +383,8 @@ class Handle:
         self._begin("sync")
         inode = self._inode
         if not self._disk.calm and self._disk._chance(self._disk.faults.sync):
-            self._disk.hurt += 1
+            self._disk._counts["disk: EIO on sync"] += 1
+            self._disk.unsynced_lost = True
             inode.lost += inode.pending
             inode.pending.clear()
             raise OSError(errno.EIO, os.strerror(errno.EIO), self._path)

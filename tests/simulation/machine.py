@@ -3,7 +3,7 @@ stop before each effect on disk, so that everything can happen between any two o
 
 from __future__ import annotations
 
-from collections import deque
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -21,7 +21,7 @@ from lf6gateway.stores.store import ObjectStore
 from lf6gateway.values.settings import Settings
 from lf6gateway.values.stream import Stream
 from tests.simulation.chance import Chance
-from tests.simulation.disk import Disk, Mount
+from tests.simulation.disk import Disk, Mount, PowerLost
 from tests.simulation.network import Line, Server
 
 
@@ -50,6 +50,8 @@ class Pool:
     def __call__(self, work: Callable[[], Any], /) -> Deferred[Any]:
         assert self._running, "work for threads that do not run"
         result: Deferred[Any] = Deferred()
+        if self._life.dead:
+            return result
         self._waiting.append((work, result))
         self._begin()
         return result
@@ -103,6 +105,8 @@ class Life:
 
     def __init__(self, machine: Machine, chance: Chance, server: Server, settings: Settings) -> None:
         self.machine = machine
+        self.dead = False
+        """From its end on nothing of it may touch the world, or draw on chance, whatever still unwinds."""
         self.jobs: list[greenlet.greenlet] = []
         self.mail: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self.clock = Clock()
@@ -111,8 +115,12 @@ class Life:
         self.ready = False
         self.stopping: Deferred[None] | None = None
         self.stopped = False
+        self.asked_to_stop = 0.0
         self.line = Line(server, self.clock, self.mount.read_slice, 20.0)
         honours = server.honours
+
+        def number() -> float:
+            return 0.5 if self.dead else chance.number()
 
         def outlets(settings: Settings, offload: Offload, spool: str) -> _Destinations:
             store = S3Store(
@@ -139,23 +147,45 @@ class Life:
                 threads=lambda name, size: Pool(self, size),
                 lock=lambda path: _Lock(),
                 outlets=outlets,
-                new_id=lambda: f"{int(chance.number() * 2**52):013x}{machine.next_id():019x}",
-                chance=chance.number,
+                new_id=lambda: f"{machine.digit}{int(number() * 2**48):012x}{machine.next_id():019x}",
+                chance=number,
             ),
         )
         self.gateway.startService()
         self.gateway.started.addCallbacks(self._started, self._not_started)
 
+    @property
+    def growing(self) -> set[str]:
+        """The segments that are being written."""
+        if not self.ready:
+            return set()
+        present = [journal._open for journal in self.gateway.assembly.journals.values()]
+        return {one.path for one in present if one is not None}
+
+    def die(self) -> None:
+        """It is gone from one moment to the next; its disk must be out of its reach already."""
+        self.dead = True
+        self.line.hang_up()
+        self.mail.clear()
+        for job in self.jobs:
+            try:
+                job.throw()
+            except PowerLost:
+                pass  # it tried to clean up behind itself
+        self.jobs.clear()
+
     def _started(self, _: object) -> None:
-        self.ready = True
+        self.ready = not self.dead
 
     def _not_started(self, failure: Failure) -> None:
-        self.machine.failed_starts += 1
+        if self.dead:
+            return
         self.machine.died_of = failure
         self.stopped = True
 
     def stop(self) -> None:
         self.ready = False
+        self.asked_to_stop = self.clock.seconds()
         self.stopping = self.gateway.stopService()
         self.stopping.addCallbacks(self._has_stopped, self._stop_failed)
 
@@ -163,6 +193,8 @@ class Life:
         self.stopped = True
 
     def _stop_failed(self, failure: Failure) -> None:
+        if self.dead:
+            return
         raise AssertionError(f"the stop failed: {failure}")
 
 
@@ -170,20 +202,32 @@ class Machine:
     """See the module.
 
     :param wall: nanoseconds since 1970.
+    :param counts: what happened, by its kind.
     """
 
-    def __init__(self, name: str, chance: Chance, server: Server, settings: Settings, wall: Callable[[], int]) -> None:
+    def __init__(
+        self,
+        name: str,
+        chance: Chance,
+        server: Server,
+        settings: Settings,
+        wall: Callable[[], int],
+        counts: Counter[str],
+    ) -> None:
         self.name = name
+        self.digit = "a" if name == "one" else "b"  # no two machines ever make the same identity
         self._chance = chance
         self._server = server
         self._settings = settings
         self._wall = wall
         self._ids = 0
         self.probes = False
-        self.disk = Disk(chance, self._step)
+        self.disk = Disk(chance, self._step, counts)
         self.life: Life | None = None
-        self.failed_starts = 0
+        self.lives: list[Life] = []
+        """All there were; they are kept so that nothing of them unwinds while the history goes on."""
         self.died_of: Failure | None = None
+        self.watched: Callable[[str], None] | None = None
         self.disk.make_dir("/cache")
         self.disk.sync_dir("/")
 
@@ -197,25 +241,28 @@ class Machine:
     def start(self) -> None:
         assert self.life is None
         self.life = Life(self, self._chance, self._server, self._settings)
+        self.lives.append(self.life)
 
-    def crash(self, *, power: bool) -> None:
+    def crash(self, *, power: bool, keep: float | None = None) -> None:
         """The process is gone; with ``power``, what was not synced is, too."""
-        assert self.life is not None
-        self.life.line.hang_up()
         if power:
-            self.disk.crash()
+            self.disk.crash(keep)
         else:
             self.disk.kill()
+        if self.life is not None:
+            self.life.die()
         self.life = None
 
     def _step(self, what: str) -> None:
         present = greenlet.getcurrent()
         if present.parent is not None:
+            if self.watched:
+                self.watched(what)
             present.parent.switch(what)
 
 
-def small_settings(segment_bytes: int) -> Settings:
-    """The configuration of a simulated gateway."""
+def small_settings(segment_bytes: int, max_bytes: int = 10 << 30, min_free_bytes: int = 256 << 20) -> Settings:
+    """The configuration of a simulated gateway; its limits may be smaller than a real one's."""
     made = Settings.model_validate(
         {
             "cache_dir": "/cache",
@@ -234,4 +281,5 @@ def small_settings(segment_bytes: int) -> Settings:
         }
     )
     small = made.aggregation.model_copy(update={"segment_bytes": segment_bytes})
-    return made.model_copy(update={"aggregation": small})
+    spool = made.spool.model_copy(update={"max_bytes": max_bytes, "min_free_bytes": min_free_bytes})
+    return made.model_copy(update={"aggregation": small, "spool": spool})

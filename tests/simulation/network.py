@@ -7,6 +7,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
+from collections import Counter
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -85,8 +86,9 @@ class Server:
     :param honours: which conditions it obeys, and whether it copies parts.
     """
 
-    def __init__(self, chance: Chance, honours: Capabilities) -> None:
+    def __init__(self, chance: Chance, honours: Capabilities, counts: Counter[str]) -> None:
         self._chance = chance
+        self._counts = counts
         self.honours = honours
         self.objects: dict[str, Thing] = {}
         self.before: dict[str, Thing | None] = {}
@@ -94,9 +96,10 @@ class Server:
         self.weather = Weather()
         self.calm = True
         self.flights: list[Flight] = []
-        self.hurt = 0
+        self.down = False
         self.count = 0
         self.now = 0
+        self.watched: Callable[[str], None] | None = None
 
     def serve(self, flight: Flight) -> tuple[int, dict[str, str], bytes]:
         """Apply a request; status, headers and body of the answer."""
@@ -139,7 +142,8 @@ class Server:
     def _head(self, key: str) -> tuple[int, dict[str, str], bytes]:
         found = self.objects.get(key)
         if not self.calm and key in self.before and self._chance(self.weather.stale):
-            self.hurt += 1
+            if self.before[key] is not found:
+                self._counts["s3: HEAD of before"] += 1
             found = self.before[key]
         if found is None:
             return 404, {}, b""
@@ -218,18 +222,32 @@ class Server:
         """Something becomes of a request: it takes effect, is answered, or is lost."""
         weather = Weather() if self.calm else self.weather
         if flight.applied is None:
+            if self.down and flight.answer is not None:
+                self._counts["s3: down"] += 1
+                self._end(flight, _lost(flight, applied=False))
+                return
             if self._chance(weather.lost_before):
-                self.hurt += 1
+                self._counts["s3: failed before"] += 1
                 self._end(flight, _lost(flight, applied=None))
                 return
             if flight.answer is not None and self._chance(weather.refused):
-                self.hurt += 1
-                flight.applied = _error(*self._chance.of(_ERRORS))
+                status, code = self._chance.of(_ERRORS)
+                conditional = "if-match" in flight.headers or "if-none-match" in flight.headers
+                if status == 409 and not (conditional and self.honours.put_if_match):
+                    status, code = 500, "InternalError"
+                self._counts[f"s3: answered {status} {code}".rstrip()] += 1
+                flight.applied = _error(status, code)
                 return
+            if flight.answer is None:
+                self._counts["s3: took effect when nobody waited"] += 1
             flight.applied = self.serve(flight)
+            self._note(flight)
+            if self.watched:
+                self.watched(f"{flight.method} {flight.key} {flight.query or ''} -> {flight.applied[0]}")
             return
         if self._chance(weather.lost_after):
-            self.hurt += 1
+            if flight.method != "HEAD" and flight.applied[0] < 300:
+                self._counts["s3: applied and its answer lost"] += 1
             self._end(flight, _lost(flight, applied=None))
             return
         status, headers, body = flight.applied
@@ -247,11 +265,34 @@ class Server:
             )
             self._end(flight, error)
 
+    def _note(self, flight: Flight) -> None:
+        """Count which ways were gone."""
+        assert flight.applied is not None
+        status = flight.applied[0]
+        if flight.key.startswith("probe."):
+            self._counts["way: probe"] += 1
+        elif status == 412:
+            self._counts[f"s3: 412 to {flight.method}"] += 1
+        elif status == 200 and flight.method == "PUT" and not flight.query:
+            if "if-match" in flight.headers:
+                self._counts["way: PUT if unchanged"] += 1
+            elif "if-none-match" in flight.headers:
+                self._counts["way: PUT if absent"] += 1
+            else:
+                self._counts["way: HEAD, compare, PUT"] += 1
+        elif status == 200 and flight.method == "POST" and "uploadId" in flight.query:
+            self._counts["way: append" if "if-match" in flight.headers else "way: HEAD, compare, append"] += 1
+
     def forget(self, flight: Flight) -> None:
         """Nobody waits any more. What was sent may take effect all the same, at any time."""
         flight.answer = None
         if flight in self.flights and (flight.applied is not None or self.calm or not self._chance(self.weather.ghost)):
             self.flights.remove(flight)
+
+    def timed_out(self, flight: Flight) -> None:
+        """It took too long."""
+        self._counts["s3: timed out" if flight.applied is None else "s3: applied, and too late answered"] += 1
+        self.forget(flight)
 
     def _end(self, flight: Flight, outcome: Answer | StoreError) -> None:
         self.flights.remove(flight)
@@ -276,6 +317,7 @@ class Line:
         self._read = read
         self._timeout_s = timeout_s
         self._mine: list[Flight] = []
+        self.dead = False
 
     async def request(
         self,
@@ -290,6 +332,8 @@ class Line:
         sha256: str = "",
         patience: float = 1.0,
     ) -> Answer:
+        if self.dead:
+            await Deferred()
         content = data or b""
         if body is not None:
             content = b"".join(self._read(part.path, part.offset, part.length) for part in body.slices)
@@ -319,14 +363,20 @@ class Line:
         for start in range(0, len(answer.body), step):
             yield answer.body[start : start + step]
 
+    @property
+    def busy(self) -> bool:
+        """Whether a request is under way."""
+        return bool(self._mine)
+
     def hang_up(self) -> None:
         """The machine is gone."""
+        self.dead = True
         for flight in list(self._mine):
             self._server.forget(flight)
 
     def _late(self, flight: Flight) -> None:
         answer = flight.answer
-        self._server.forget(flight)
+        self._server.timed_out(flight)
         if answer is not None:
             answer.errback(StoreError(Kind.TRANSIENT, f"{flight.method} {flight.key}", "no answer within the deadline"))
 
