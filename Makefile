@@ -7,6 +7,7 @@ STAMP := $(VENV)/.installed
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test servers s3-compatibility lint format bench check-wheel constraints clean
 .PHONY: help venv demo test lint format bench campaign check-wheel constraints clean
+.PHONY: help venv demo test campaign lint format bench check-wheel constraints clean
 
 help: ## Show what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
@@ -35,6 +36,8 @@ servers: $(STAMP) ## Install the S3 servers of others that the tests run against
 
 s3-compatibility: $(STAMP) servers ## Measure what each S3 server supports, and write docs/s3-compatibility.md
 	$(BIN)/python -m tests.servers.compatibility
+campaign: $(STAMP) ## Run the long forms: a hundred thousand simulated histories, and every crash point
+	$(BIN)/python -m tests.simulation --histories 100000
 
 lint: $(STAMP) ## Check style, format and types
 	$(BIN)/ruff check .

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import itertools
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -20,6 +21,8 @@ from lf6gateway.disk.specimens import take_stock, waiting_specimens
 from lf6gateway.values.go_cache import OldReport, OldSpecimen, parse_report, parse_specimen
 from lf6gateway.values.slot import Slot
 from lf6gateway.values.stream import Stream
+from tests.simulation.chance import Chance
+from tests.simulation.disk import Disk, Mount
 
 NOON = 1_700_000_000_000_000_000
 
@@ -145,6 +148,79 @@ def test_a_crash_at_any_step_neither_loses_nor_doubles(tmp_path: Path) -> None:
             adopt(cache, MortalFileSystem(lives), numbers)
         adopt(cache, OsFileSystem(), numbers)
         check(cache)
+
+
+def begun(disk: Disk) -> str:
+    """An adoption that was killed, or failed, when its segment was written; its path."""
+    disk.put(f"/cache/usage/{NOON}.1.alice", b'{"n":1}')
+    disk.put(f"/cache/usage/{NOON + 1}.1.alice", b'{"n":2}')
+    fs = Mount(disk)
+    disk.faults.sync, disk.calm = 1.0, False
+    with pytest.raises(OSError, match="Input/output"):
+        adoption(fs).run()
+    disk.calm = True
+    disk.kill()
+    (path,) = [path for path in disk.files("/cache/spool/") if path.endswith(".adopt")]
+    return path
+
+
+def adoption(fs: Mount) -> Adoption:
+    numbers = itertools.count()
+    return Adoption(
+        fs,
+        "/cache",
+        "/cache/spool",
+        quarantine=Quarantine(fs, "/cache/quarantine"),
+        new_id=lambda: f"{next(numbers):032x}",
+    )
+
+
+def adopted(disk: Disk) -> list[bytes]:
+    fs = Mount(disk)
+    return [
+        one.entry.lines
+        for hour in waiting_hours(fs, "/cache/spool", Stream.USAGE)
+        for segment in hour.segments
+        for one in read_segment(fs, segment)
+        if isinstance(one, Whole) and one.entry.count
+    ]
+
+
+def test_a_segment_that_was_never_synced_is_made_anew_before_its_sources_go() -> None:
+    """Found by the simulation (seed 26): it was whole in the page cache, its sources were removed, and the power went."""
+    disk = Disk(Chance(1), lambda what: None, Counter())
+    begun(disk)
+    adoption(Mount(disk)).run()
+    disk.crash(0.0)
+    adoption(Mount(disk)).run()
+    assert adopted(disk) == [b'{"n":1}\n', b'{"n":2}\n']
+
+
+@pytest.mark.parametrize("sources_gone", [False, True])
+@pytest.mark.parametrize("unreadable", [False, True])
+def test_a_begun_segment_that_is_damaged_holds_up_no_start(sources_gone: bool, unreadable: bool) -> None:
+    """Found by the simulation: a sector that could not be read kept the gateway from starting, for ever; a damaged end
+    made it remove the segment though its sources were gone."""
+    disk = Disk(Chance(1), lambda what: None, Counter())
+    path = begun(disk)
+    if sources_gone:
+        for name in disk.files("/cache/usage/"):
+            disk.unlink(name)
+    inode = disk.inode(path)
+    if unreadable:
+        inode.bad.append((len(inode.data) - 10, len(inode.data)))
+    else:
+        inode.data[-10] ^= 1
+    fs = Mount(disk)
+    adoption(fs).run()
+    set_aside = [name for name in disk.files("/cache/quarantine/") if not name.endswith(".why.json")]
+    if sources_gone:
+        inode.bad.clear()
+        assert adopted(disk) == [b'{"n":1}\n', b'{"n":2}\n']
+        assert not set_aside  # the seal will do it
+    else:
+        assert adopted(disk) == [b'{"n":1}\n', b'{"n":2}\n']
+        assert len(set_aside) == 1
 
 
 def test_names() -> None:

@@ -381,6 +381,23 @@ def test_a_damaged_one_goes_to_quarantine_and_blocks_nothing(bench: Bench) -> No
     assert bench.quarantine.taken == 1 and shipper.set_aside == 1 and shipper.held == 0
 
 
+def test_one_damaged_after_it_was_stored_goes_to_quarantine(bench: Bench) -> None:
+    """Found by the simulation: it was an unforeseen error, as its header is read once more for its key."""
+    path = bench.put(b"x" * 50, key="k")
+
+    def after(request: str, key: str) -> None:
+        data = bytearray(Path(path).read_bytes())
+        data[20] ^= 1
+        Path(path).write_bytes(bytes(data))
+
+    bench.store.after = after
+    shipper = bench.shipper()
+    shipper.startService()
+    assert bench.store.objects[bench.key(1)].data == b"x" * 50
+    assert bench.quarantine.taken == 1 and shipper.set_aside == 1 and shipper.held == 0
+    assert bench.space.used == 0
+
+
 def test_one_that_cannot_be_read_is_tried_again_then_set_aside(bench: Bench) -> None:
     bench.put()
 

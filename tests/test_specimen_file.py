@@ -17,6 +17,7 @@ from twisted.internet.defer import Deferred
 from lf6gateway.disk.damaged import Damaged
 from lf6gateway.disk.filesystem import Entry, Handle, OsFileSystem
 from lf6gateway.disk.offload import Offload, inline
+from lf6gateway.disk.quarantine import Quarantine
 from lf6gateway.disk.space import Space
 from lf6gateway.disk.specimen_file import (
     TRAILER_BYTES,
@@ -177,7 +178,7 @@ class Desk:
         return sorted(path.name for path in Path(self.root).rglob("*") if path.is_file())
 
     def uses(self, now_ns: int = NOON) -> list[KeyUse]:
-        return list(specimen_keys(self.fs, self.root, now_ns))
+        return list(specimen_keys(self.fs, self.root, now_ns, Quarantine(self.fs, self.root + "/quarantine")))
 
 
 def removed(desk: Desk) -> int:
@@ -606,6 +607,20 @@ def test_a_specimen_whose_head_is_damaged_costs_no_other_key(tmp_path: Path) -> 
         assert sorted(use.key for use in desk.uses()) == ["key-0", "key-2"]
 
 
+def test_a_kept_key_that_is_damaged_is_set_aside(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    for number in range(2):
+        specimen = desk.put(b"x", key=f"key-{number}")
+        finish(desk.fs, specimen.path, True)
+    bad = Path(specimen.path).with_suffix(".key")
+    data = bytearray(bad.read_bytes())
+    data[30] ^= 1
+    bad.write_bytes(bytes(data))
+    assert [use.key for use in desk.uses()] == ["key-0"]
+    assert not bad.exists()
+    assert len(list((Path(desk.root) / "quarantine" / "specimen").glob("*.key"))) == 1
+
+
 def test_a_specimen_that_cannot_be_read_costs_no_other_key(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
     for number in range(3):
@@ -618,7 +633,9 @@ def test_a_specimen_that_cannot_be_read_costs_no_other_key(tmp_path: Path) -> No
                 raise OSError(errno.EIO, "Input/output error", path)
             return super().open(path, writable=writable)
 
-    assert sorted(use.key for use in specimen_keys(Failing(), desk.root, NOON)) == ["key-0", "key-2"]
+    assert sorted(
+        use.key for use in specimen_keys(Failing(), desk.root, NOON, Quarantine(desk.fs, desk.root + "/quarantine"))
+    ) == ["key-0", "key-2"]
 
 
 def test_a_head_too_long_to_be_true_is_damage_and_not_read(tmp_path: Path) -> None:

@@ -159,9 +159,9 @@ class Journal:
         self._ended = self._abandoned = True
         pending, self._pending = self._pending, deque()
         rotations, self._rotations = self._rotations, []
-        for entry, acknowledged in pending:
+        for entry, told in pending:
             self.waiting_bytes -= len(entry.lines) + _FRAME_COST
-            acknowledged.errback(SpoolUnavailable("draining", "the gateway is stopping"))
+            told(SpoolUnavailable("draining", "the gateway is stopping"))
         for done in rotations:
             done.callback(None)
 

@@ -3,6 +3,7 @@ long as they count. Owns that file's format (JSON lines) and its removal; must n
 
 from __future__ import annotations
 
+import errno
 import os
 from collections.abc import Iterator, Sequence
 
@@ -11,8 +12,8 @@ from twisted.logger import Logger
 from lf6gateway.disk.durable import read_pieces, replace_file
 from lf6gateway.disk.filesystem import FileSystem, Handle
 from lf6gateway.disk.folders import parse_name
-from lf6gateway.disk.segment import next_header
 from lf6gateway.disk.quarantine import Quarantine
+from lf6gateway.disk.segment import next_header
 from lf6gateway.values import frame
 from lf6gateway.values.checked import decode_items, encode_items
 from lf6gateway.values.idempotency import KeyUse
@@ -20,7 +21,6 @@ from lf6gateway.values.slot import HOUR_NS, Slot
 from lf6gateway.values.stream import RECORD_STREAMS, Stream
 
 _log = Logger()
-_PIECE = 1 << 20
 
 
 def write_keys(fs: FileSystem, path: str, uses: Sequence[KeyUse]) -> None:
@@ -38,7 +38,7 @@ def recent_keys(
     may have been killed before it had done so. Damaged lines are set aside, and the others written anew.
 
     :param doubted: segments that an earlier attempt failed to sync; added to.
-    :raises OSError: a folder could not be made durable; try again.
+    :raises OSError: a folder or a segment could not be made durable; try again.
     """
     doubted = set() if doubted is None else doubted
     for stream in RECORD_STREAMS:
@@ -60,6 +60,8 @@ def recent_keys(
                     keys = path.removesuffix(".seg") + ".keys"
                     if fs.exists(keys):
                         yield from _from_keys(fs, keys, stream, quarantine)
+                except NotDurable:
+                    raise
                 except OSError as error:
                     _log.error(
                         "{path}: its idempotency keys cannot be read, their repetitions would be stored again: {error}",
@@ -109,23 +111,24 @@ def _lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
         yield rest
 
 
-def _made_durable(fs: FileSystem, path: str, handle: Handle, doubted: set[str]) -> None:
-    """Sync a segment. After a sync that failed the next one may succeed though the pages are lost, so every byte is
-    written again where it stands."""
+class NotDurable(OSError):
+    """What a segment holds may be lost when the power goes, so no repetition may be acknowledged by it yet."""
+
+
+def _made_durable(path: str, handle: Handle, doubted: set[str]) -> None:
+    """Sync a segment. After a sync that failed the next one may succeed though the pages are lost, so it is not asked
+    again, nor is anything written over what may have been acknowledged: its seal copies it, and its keys with it.
+
+    :raises NotDurable: until it is sealed.
+    """
     if path not in doubted:
         try:
             handle.sync()
             return
-        except OSError:
+        except OSError as error:
             doubted.add(path)
-    again = fs.open(path, writable=True)
-    try:
-        for start in range(0, again.size(), _PIECE):
-            again.patch(start, again.read_at(start, _PIECE))
-        again.sync()
-        doubted.discard(path)
-    finally:
-        again.close()
+            raise NotDurable(error.errno, "it could not be synced; its keys count once it is sealed", path) from error
+    raise NotDurable(errno.EIO, "it could not be synced before; its keys count once it is sealed", path)
 
 
 def _from_segment(fs: FileSystem, path: str, stream: Stream, doubted: set[str]) -> Iterator[KeyUse]:
@@ -133,7 +136,7 @@ def _from_segment(fs: FileSystem, path: str, stream: Stream, doubted: set[str]) 
     nothing of that was acknowledged, so such a key does not count."""
     handle = fs.open(path)
     try:
-        _made_durable(fs, path, handle, doubted)
+        _made_durable(path, handle, doubted)
         at = len(frame.FILE_HEADER)
         while True:
             data = handle.read_at(at, frame.HEADER_BYTES)

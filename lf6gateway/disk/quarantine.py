@@ -97,6 +97,7 @@ class Quarantine:
             handle.sync()
         finally:
             handle.close()
+        self._fs.sync_dir(os.path.dirname(target))
 
     def _count(self, target: str, size: int, why: str) -> None:
         with self._guard:

@@ -98,7 +98,7 @@ def read_segment(fs: FileSystem, segment: Segment, *, salvage: bool = False) -> 
         except _Unreadable:
             start = frame.FILE_HEADER  # the frames can tell for themselves
         if start != frame.FILE_HEADER:
-            if end < len(frame.FILE_HEADER) or not handle.read_at(0, end).strip(b"\0"):
+            if end < len(frame.FILE_HEADER) or _zeros(handle, 0, end):
                 if end:
                     yield Torn(0, end)
                 return

@@ -156,8 +156,8 @@ def finish(fs: FileSystem, path: str, has_key: bool) -> None:
 def specimen_keys(fs: FileSystem, root: str, now_ns: int, quarantine: Quarantine) -> Iterator[KeyUse]:
     """The idempotency keys of specimens of the last hour. Blocks; reads headers only.
 
-    Their names are made durable first, for the process that gave them may have been killed before it had done so. A kept
-    key that is damaged is set aside; a damaged specimen is left for its shipper to find."""
+    Their names are made durable first, for the process that gave them may have been killed before it had done so. A
+    kept key that is damaged is set aside; a damaged specimen is left for its shipper to find."""
     top = os.path.join(root, Stream.SPECIMEN.value)
     since = Slot.at(now_ns - HOUR_NS).name
     for hour in list(fs.scan(top)):

@@ -1,5 +1,5 @@
-"""A small JSON text that carries its own checksum, so that a flipped bit in it is seen, and not believed. Owns where the
-checksum stands; must never read or write a file."""
+"""A small JSON text that carries its own checksum, so that a flipped bit in it is seen, and not believed. Owns where
+the checksum stands; must never read or write a file."""
 
 from __future__ import annotations
 

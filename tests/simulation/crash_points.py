@@ -78,7 +78,7 @@ class _Story:
         self.world.until(look, what)
 
     @property
-    def _life(self):  # type: ignore[no-untyped-def]  # noqa: ANN202
+    def _life(self):  # type: ignore[no-untyped-def]
         assert self.machine.life is not None
         return self.machine.life
 
@@ -158,11 +158,7 @@ SCENARIOS: dict[str, tuple[Plan, Callable[[_Story], None]]] = {
     "mirror": (Plan(), _intervals),
     "append": (Plan(honours=replace(ABLE, append_min=1)), _intervals),
     "compare": (
-        Plan(
-            honours=replace(
-                ABLE, append_min=NEVER, put_if_match=False, put_if_absent=False, complete_if_match=False
-            )
-        ),
+        Plan(honours=replace(ABLE, append_min=NEVER, put_if_match=False, put_if_absent=False, complete_if_match=False)),
         _intervals,
     ),
     "rebuild": (Plan(honours=replace(ABLE, append_min=NEVER, part_copy=False)), _rebuild),
@@ -195,9 +191,7 @@ def name_of(scenario: str, moment: int, mode: str) -> str:
     return f"{scenario}:{moment}:{mode}"
 
 
-def crashed(
-    scenario: str, moment: int, mode: str, watched: Callable[[str], None] | None = None
-) -> Counter[str]:
+def crashed(scenario: str, moment: int, mode: str, watched: Callable[[str], None] | None = None) -> Counter[str]:
     """Tell a story up to a moment, let the machine die, and see that nothing is lost; what happened.
 
     :raises Wrong: a promise was broken.

@@ -132,6 +132,3 @@ def _frames(data: bytes, requests: Sequence[Sent]) -> Iterable[tuple[Sent, int, 
             number = int(json.loads(lines.splitlines()[0])["id"].partition(".")[0])
             yield requests[number], at, at + header.length
         at += header.length
-
-
-

@@ -25,6 +25,10 @@ from tests.simulation.disk import Disk, Mount, PowerLost
 from tests.simulation.network import Line, Server
 
 
+class Job(greenlet.greenlet):
+    """A thread with something to do."""
+
+
 class Pool:
     """Threads for one purpose; jobs begin in the order of the calls."""
 
@@ -60,7 +64,7 @@ class Pool:
         while self._waiting and self._busy < self._size:
             work, result = self._waiting.popleft()
             self._busy += 1
-            self._life.jobs.append(greenlet.greenlet(lambda work=work, result=result: self._run(work, result)))
+            self._life.jobs.append(Job(lambda work=work, result=result: self._run(work, result)))
 
     def _run(self, work: Callable[[], Any], result: Deferred[Any]) -> None:
         try:
@@ -107,7 +111,7 @@ class Life:
         self.machine = machine
         self.dead = False
         """From its end on nothing of it may touch the world, or draw on chance, whatever still unwinds."""
-        self.jobs: list[greenlet.greenlet] = []
+        self.jobs: list[Job] = []
         self.mail: deque[tuple[Callable[..., None], tuple[Any, ...]]] = deque()
         self.clock = Clock()
         self.mount = Mount(machine.disk)
@@ -154,13 +158,15 @@ class Life:
         self.gateway.startService()
         self.gateway.started.addCallbacks(self._started, self._not_started)
 
-    @property
-    def growing(self) -> set[str]:
-        """The segments that are being written."""
-        if not self.ready:
-            return set()
-        present = [journal._open for journal in self.gateway.assembly.journals.values()]
-        return {one.path for one in present if one is not None}
+    def grows(self, path: str) -> bool:
+        """Whether a file is a segment that may be being written."""
+        parts = self.gateway._assembly
+        if parts is None or not path.endswith(".seg"):
+            return False
+        return any(
+            f"/{stream.value}/" in path and (journal._flushing or ((one := journal._open) and one.path == path))
+            for stream, journal in parts.journals.items()
+        )
 
     def die(self) -> None:
         """It is gone from one moment to the next; its disk must be out of its reach already."""
@@ -255,7 +261,7 @@ class Machine:
 
     def _step(self, what: str) -> None:
         present = greenlet.getcurrent()
-        if present.parent is not None:
+        if isinstance(present, Job):
             if self.watched:
                 self.watched(what)
             present.parent.switch(what)

@@ -3,7 +3,6 @@ knows nothing of what a choice means, except that a zero is the plainest."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -21,22 +20,25 @@ class Failing:
         return self.steps, sum(1 for choice in self.choices if choice), len(self.choices)
 
 
-def shrunk(failing: Failing, fails: Callable[[Failing], bool], seconds: float) -> Failing:
-    """The shortest that is found in the given time.
+def shrunk(failing: Failing, fails: Callable[[Failing], bool], tries: int) -> Failing:
+    """The shortest that is found in so many tries.
 
     :param fails: whether a history still fails, and in the same way.
     """
-    end = time.monotonic() + seconds
     best = failing
+    left = tries
 
     def better(candidate: Failing) -> bool:
-        nonlocal best
-        if candidate.size < best.size and time.monotonic() < end and fails(candidate):
-            best = candidate
-            return True
-        return False
+        nonlocal best, left
+        if candidate.size >= best.size or not left:
+            return False
+        left -= 1
+        if not fails(candidate):
+            return False
+        best = candidate
+        return True
 
-    while time.monotonic() < end:
+    while left:
         before = best.size
         _fewer_steps(lambda: best, better)
         _cut(lambda: best, better)

@@ -220,13 +220,13 @@ class World:
     def _rot(self, machine: Machine) -> None:
         life = machine.life
         paths = damage.candidates(machine.disk)
-        if life is not None and (life.jobs or life.line.busy):
+        if life is not None and (life.jobs or life.mail or life.line.busy):
             # Between the moment a file was compared with its digest and that in which it is sent nobody looks again.
             paths = [path for path in paths if not path.endswith((".gz", ".spec"))]
         if paths:
             path = self.chance.of(paths)
             objects = {key: thing.data for key, thing in self.server.objects.items() if key.endswith(".gz")}
-            grows = machine.life is not None and path in machine.life.growing
+            grows = life is not None and life.grows(path)
             what = damage.damage(self.chance, machine.disk, path, self.requests, objects, grows=grows)
             self.note_damage(machine, path)
             self.say(f"{machine.name}: {what}")
