@@ -198,6 +198,22 @@ def test_a_removed_object_gets_back_what_the_disk_still_has(tmp_path: Path) -> N
     assert lines(disk.store) == disk.sealed
 
 
+@pytest.mark.parametrize("gone", [True, False])
+def test_members_go_only_after_a_last_look_at_the_object(tmp_path: Path, gone: bool) -> None:
+    """Somebody removed or replaced it after our write was confirmed."""
+    disk = Disk(tmp_path, MemoryStore(), "a" * 16)
+    disk.seal(b'{"n":1}\n')
+    assert disk.ship()
+    stored = disk.store.objects.pop(KEY)
+    if not gone:
+        disk.store.objects[KEY] = type(stored)(gzip.compress(b'{"other":1}\n'), {}, stored.content_type, '"other"')
+    assert not result_of(disk.hour.settle(over=True))
+    assert list(Path(disk.root).rglob("*.gz"))
+    assert disk.ship()
+    assert lines(disk.store)[-1:] == disk.sealed
+    assert result_of(disk.hour.settle(over=True))
+
+
 def test_an_hour_that_is_over_leaves_nothing_on_disk(tmp_path: Path) -> None:
     disk = Disk(tmp_path, MemoryStore(), "a" * 16)
     disk.seal(b'{"n":1}\n')

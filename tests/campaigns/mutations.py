@@ -33,6 +33,12 @@ JOURNAL = "tests/test_journal.py"
 SETTINGS = "tests/test_settings.py"
 KEYS = "tests/test_object_keys.py"
 SHIP = "tests/test_ship_specimens.py"
+SEAL = "tests/test_seal.py"
+ADOPTION = "tests/test_adoption.py"
+IDEMPOTENCY = "tests/test_idempotency.py"
+UNREADABLE = "tests/test_unreadable.py"
+HISTORIES = "tests/simulation/test_histories.py"
+CRASH_POINTS = "tests/simulation/test_crash_points.py"
 
 
 @dataclass(frozen=True)
@@ -83,20 +89,20 @@ MUTATIONS = [
         "",
         JOURNAL,
     ),
-    _m("a half-written tail is not cut", "disk/segment.py", "min(segment.size, size)", "size", JOURNAL),
+    _m("a half-written tail is not cut", "disk/segment.py", "min(segment.size, size)", "size", SEAL),
     _m(
         "a member's folder is not synced before its segment goes",
         "disk/seal.py",
         "        fs.sync_dir(folder)\n    else:",
         "    else:",
-        "tests/test_seal.py tests/simulation",
+        CRASH_POINTS,
     ),
     _m(
         "the segment goes before its member",
         "disk/seal.py",
         "    if member.records:\n        if keys:",
         "    fs.unlink(segment.path)\n    if member.records:\n        if keys:",
-        "tests/test_seal.py tests/simulation",
+        SEAL,
     ),
     _m(
         "recovery skips the last segment",
@@ -126,6 +132,56 @@ MUTATIONS = [
         "    if not file:",
         "tests/test_unreadable.py",
     ),
+    _m(
+        "a file is set aside before its note is durable",
+        "disk/quarantine.py",
+        "        self._fs.sync_dir(os.path.dirname(target))\n\n    def _count",
+        "\n    def _count",
+        UNREADABLE,
+    ),
+    _m(
+        "a flipped bit of a small text is believed",
+        "values/checked.py",
+        "fields.pop(_CHECK, None) != _sum(fields)",
+        "fields.pop(_CHECK, None) is None",
+        UNREADABLE,
+    ),
+    _m(
+        "a flipped bit of a key is believed",
+        "values/checked.py",
+        "items.pop() != _sum(items)",
+        "not items.pop()",
+        IDEMPOTENCY,
+    ),
+    _m(
+        "a damaged beginning costs the whole segment",
+        "disk/segment.py",
+        "            if next_header(handle, len(start), end) is None:\n                raise",
+        "            if True:\n                raise",
+        SEAL,
+    ),
+    _m("keys count as what waits", "disk/folders.py", 'if ending != "keys":', "if True:", SEAL),
+    _m(
+        "a segment that could not be synced is trusted for its keys",
+        "disk/keyfile.py",
+        "            doubted.add(path)\n            raise",
+        "            return\n            raise",
+        IDEMPOTENCY,
+    ),
+    _m(
+        "an adoption that was not synced is trusted",
+        "disk/adoption.py",
+        "                if not all(self._there(stream, name) for name in names):\n",
+        "                if True:\n",
+        ADOPTION,
+    ),
+    _m(
+        "sources go before what was adopted is durable",
+        "disk/adoption.py",
+        "            handle.sync()\n        finally:\n            handle.close()\n        self._fs.sync_dir(folder)\n        if names:",
+        "        finally:\n            handle.close()\n        self._fs.sync_dir(folder)\n        if names:",
+        CRASH_POINTS + " -k adoption",
+    ),
     # Exactness.
     _m(
         "If-None-Match left out",
@@ -146,14 +202,14 @@ MUTATIONS = [
         "services/hour.py",
         "condition=Absent()",
         "condition=None",
-        GROWTH + " tests/simulation",
+        HISTORIES,
     ),
     _m(
         "no condition on a later write",
         "services/hour.py",
         "condition=Unchanged(present.etag)",
         "condition=None",
-        GROWTH + " tests/simulation",
+        HISTORIES,
     ),
     _m(
         "retried without looking at the cursor",
@@ -189,14 +245,14 @@ MUTATIONS = [
         "services/hour.py",
         "        await self._note(multipart=True)\n        written",
         "        written",
-        GROWTH + " tests/simulation",
+        GROWTH,
     ),
     _m(
         "members go before the object is seen to hold them",
         "services/hour.py",
         "            present = await self._store.head(self.key)\n            await self._compare(present)\n            if self._pending():\n                return False\n",
         "",
-        GROWTH + " tests/simulation",
+        GROWTH,
     ),
     _m(
         "the hour of upload in the key",
@@ -247,7 +303,7 @@ MUTATIONS = [
         "services/receive.py",
         "            if self._keys.seen(digest, self._now_ns()):\n                return False\n",
         "",
-        ENDPOINTS + " -k repeated",
+        "tests/test_receive.py " + HISTORIES,
     ),
     _m(
         "keys are not read at a start",
@@ -431,7 +487,7 @@ MUTATIONS = [
         "disk/space.py",
         "        if over > 0:",
         "        if False:",
-        RUNNING + " -k full_spool",
+        "tests/test_space.py",
     ),
     _m("no floor of the disk", "disk/space.py", "        if short > 0:", "        if False:", "tests/test_space.py"),
     _m(
@@ -502,7 +558,7 @@ MUTATIONS = [
         "services/gateway.py",
         "            await self._adopt(probe, parts)\n",
         "",
-        "tests/test_adoption.py",
+        CRASH_POINTS + " -k adoption",
     ),
     _m(
         "secrets are shown",

@@ -54,9 +54,9 @@ def shorten(seed: int, steps: int, tries: int = TRIES) -> tuple[Failing, str]:
     return shrunk(whole, lambda one: fails_with(one) == way, tries), way
 
 
-def report(seed: int, steps: int) -> None:
+def report(seed: int, steps: int, tries: int = TRIES) -> None:
     """Shorten a failing seed, tell it, and say how it is replayed."""
-    short, way = shorten(seed, steps)
+    short, way = shorten(seed, steps, tries)
     KEPT.mkdir(exist_ok=True)
     path = KEPT / f"failing-{seed}.json"
     path.write_text(json.dumps({"steps": short.steps, "choices": short.choices}) + "\n")

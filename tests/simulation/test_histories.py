@@ -24,7 +24,7 @@ def test_what_was_acknowledged_is_there_once_whatever_happens(first: int) -> Non
         try:
             counts += history(Chance(seed), STEPS)
         except Exception:
-            report(seed, STEPS)  # the shortest form of it, and how to replay it
+            report(seed, STEPS, 500)  # the shortest form of it, and how to replay it
             raise
     # Each part has met most of what there is to be met; the long form has to meet all of it.
     assert counts["acknowledged"] > 10 * EACH
