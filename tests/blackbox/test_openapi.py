@@ -59,7 +59,7 @@ def test_each_answer_is_one_that_the_document_has(gateway: Callable[..., Gateway
             try:
                 LOOK(given(strategy)(asking(seen, checks)))()
             except Unsatisfiable:
-                assert mode is GenerationMode.NEGATIVE, label  # nothing can be wrong where nothing is taken
+                assert mode is GenerationMode.NEGATIVE, operation.label  # nothing can be wrong where nothing is taken
     sending = {f"{method} {path}" for method in ("PUT", "POST") for path in ("/usage", "/error", "/specimen")}
     assert set(asked) == sending | {f"{method} {path}" for method in ("GET", "HEAD") for path in ("/health", "/ready")}
     for label, modes in asked.items():

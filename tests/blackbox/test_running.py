@@ -5,10 +5,14 @@ from __future__ import annotations
 import gzip
 import http.client
 import os
+import pwd
 import re
+import shutil
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -74,6 +78,49 @@ def test_in_the_background_with_a_pidfile_and_a_log(gateway: Make, tmp_path: Pat
     eventually(lambda: not Path(f"/proc/{pid}").exists())
     assert not pidfile.exists()
     assert [one["n"] for one in records(stored(tmp_path / "objects"), "usage/")] == [1]
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can bind a low port and become somebody else")
+def test_it_binds_a_low_port_as_root_and_goes_on_as_somebody_else(tmp_path: Path) -> None:
+    folder = Path(tempfile.mkdtemp(prefix="lf6gateway-uid-"))  # pytest's own folders are root's alone
+    try:
+        nobody = pwd.getpwnam("nobody")
+        daemon = Gateway(folder / "gateway", storage={"directory": str(folder / "objects")})
+        for path in (folder, daemon.folder):
+            os.chown(path, nobody.pw_uid, nobody.pw_gid)
+        port = next(number for number in range(1023, 600, -1) if _free(number))
+        command = [TWISTD, "-n", "--pidfile=", "--uid=nobody", f"--gid={nobody.pw_gid}", "lf6gateway", "-p", port]
+        with daemon.log.open("wb") as log:
+            daemon.process = subprocess.Popen(
+                [str(part) for part in [*command, "-c", daemon.config]], cwd=daemon.folder, stdout=log, stderr=log
+            )
+        try:
+            eventually(lambda: f"port={port}" in daemon.log.read_text())
+            daemon.port = port
+            status = Path(f"/proc/{daemon.process.pid}/status").read_text()
+            for name, number in (("Uid", nobody.pw_uid), ("Gid", nobody.pw_gid)):
+                assert re.findall(rf"{name}:\s+(.*)", status)[0].split() == [str(number)] * 4
+            assert daemon.put("/usage", b'{"n":1}') == 204
+            daemon.process.send_signal(signal.SIGHUP)
+            assert daemon.put("/specimen?uri=a", b"1") == 204
+            assert daemon.stop() == 0
+        finally:
+            daemon.clean_up()
+        assert "Traceback" not in daemon.log.read_text()
+        assert [one["n"] for one in records(stored(folder / "objects"), "usage/")] == [1]
+        for path in [*daemon.cache.rglob("*"), *(folder / "objects").rglob("*")]:
+            assert (path.stat().st_uid, path.stat().st_mode & 0o077) == (nobody.pw_uid, 0), path
+    finally:
+        shutil.rmtree(folder)
+
+
+def _free(port: int) -> bool:
+    with socket.socket() as listening:
+        try:
+            listening.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
 
 
 def test_the_environment_rules_over_the_file(tmp_path: Path) -> None:
