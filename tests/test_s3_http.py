@@ -332,6 +332,13 @@ async def test_a_page_in_place_of_an_object_is_not_read(headers: dict[str, str],
     assert (await told(anext(chunks))).kind is (Kind.CONFLICT if headers else Kind.TRANSIENT)
 
 
+@pytest.mark.parametrize("etag", ['"e"', 'W/"e"', "e"])
+@pytest_twisted.ensureDeferred
+async def test_an_etag_is_the_same_however_a_proxy_writes_it(etag: str, server: Server) -> None:
+    server.plays = [answer(200, b"object", ETag=etag)]
+    assert await whole(s3_store(server.port).get("a", if_match='"e"')) == b"object"
+
+
 @pytest_twisted.ensureDeferred
 async def test_an_object_of_no_length_that_just_ends_may_lack_its_end(server: Server) -> None:
     server.plays = [raw(head_of(200, None, ETag='"e"') + b"some")]

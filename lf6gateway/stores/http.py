@@ -311,8 +311,13 @@ class S3Http:
 def _same(etag: str, wanted: str | None, what: str) -> None:
     if not etag:
         raise StoreError(Kind.TRANSIENT, what, "the answer has no ETag, so it is no object of S3's", applied=False)
-    if wanted is not None and etag != wanted:
+    if wanted is not None and _bare(etag) != _bare(wanted):
         raise StoreError(Kind.CONFLICT, what, f"it is another object now, {etag[:80]}", applied=False)
+
+
+def _bare(etag: str) -> str:
+    """An ETag without what a proxy on the way may change of it."""
+    return etag.removeprefix("W/").strip('"')
 
 
 async def _within(work: Deferred[Any], seconds: float, clock: Any, what: str) -> Any:

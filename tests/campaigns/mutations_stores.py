@@ -171,6 +171,27 @@ STORES: list[tuple[str, str, str, str, str]] = [
         "return written",
         STORE,
     ),
+    (
+        "store: a list that encodes keys must say so",
+        "stores/answers.py",
+        "    return key in (written, unquote_plus(written))\n",
+        "    return key == written\n",
+        STORE,
+    ),
+    (
+        "store: long metadata go in one piece",
+        "stores/s3.py",
+        "headers_of(metadata, honours.metadata_longest)",
+        "headers_of(metadata, None)",
+        STORE,
+    ),
+    (
+        "store: how long metadata may be is not tried",
+        "stores/probe.py",
+        "            metadata_longest = await self._metadata_longest()\n",
+        "            metadata_longest = None\n",
+        PROBE,
+    ),
     # Checksums and abilities.
     ("store: parts carry no checksum", "stores/s3.py", "checksum_headers(kind, found))", "{})", STORE),
     (
