@@ -13,6 +13,7 @@ import pytest
 from lf6gateway.disk.offload import inline
 from lf6gateway.stores.answers import Answer
 from lf6gateway.stores.http import Bucket
+from lf6gateway.stores.producer import digests
 from lf6gateway.stores.s3 import S3Store
 from lf6gateway.stores.s3_errors import classify
 from lf6gateway.stores.signing import EMPTY_SHA256
@@ -46,6 +47,7 @@ class Model:
     own_etags: frozenset[str] = frozenset()
     demands: bool = False
     longest: int = 2000
+    whole: bool = True
     objects: dict[str, bytes] = field(default_factory=dict)
     uploads: dict[str, bytes] = field(default_factory=dict)
     sent: list[tuple[str, str, Mapping[str, str]]] = field(default_factory=list)
@@ -66,7 +68,12 @@ class Model:
     ) -> Answer:
         lower = {name.lower(): value for name, value in (headers or {}).items()}
         self.sent.append((method, " ".join(name for name, _ in query), lower))
-        assert body is None
+        if body is not None:
+            with pytest.raises(StoreError):
+                digests(body)
+            if not self.whole:
+                self.objects[key] = b"half"
+            raise StoreError(Kind.DAMAGED, method, "a file ends before its end", applied=False)
         status, told, content = self.served(method, key, dict(query), lower, data or b"")
         if status < 300:
             return Answer(status, told, content)
@@ -87,6 +94,8 @@ class Model:
                 if found is None
                 else (200, {"etag": etag(found), "content-length": str(len(found))}, b"")
             )
+        if method == "GET":
+            return (206, {}, b"x") if key in self.objects else error(404, "NoSuchKey")
         if method == "DELETE":
             (self.uploads if upload else self.objects).pop(upload or key, None)
             return 204, {}, b""
@@ -243,6 +252,11 @@ def test_every_upload_of_a_trial_carries_the_checksum() -> None:
     tried(model)
     puts = [headers for method, query, headers in model.sent if method == "PUT" and "x-amz-copy-source" not in headers]
     assert all(any(name in headers for name in CHECKSUMS) for headers in puts)
+
+
+def test_a_store_that_keeps_half_an_object_is_found_out() -> None:
+    assert tried(Model()).put_whole
+    assert not tried(Model(whole=False)).put_whole
 
 
 @pytest.mark.parametrize(("longest", "found"), [(2000, None), (1500, None), (1499, 250), (256, 250), (100, None)])

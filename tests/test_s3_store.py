@@ -385,3 +385,18 @@ async def test_long_metadata_go_in_pieces_where_the_store_takes_no_others(server
     for request in server.requests[:2]:
         assert (request.headers["x-amz-meta-uri"], request.headers["x-amz-meta-uri-part2"]) == ("abcd", "ef")
     assert await store.head("a") == Present('"e"', 1, metadata)
+
+
+@pytest.mark.parametrize("content", [b"abc", b""])
+@pytest_twisted.ensureDeferred
+async def test_an_object_goes_in_parts_where_half_of_one_would_be_kept(
+    content: bytes, server: Server, tmp_path: Path
+) -> None:
+    store = s3_store(server.port)
+    store._found = type(EVERYTHING)(**{**_fields(), "put_whole": False})
+    server.plays = [BEGUN, PART, COMPLETED]
+    put = store.put("a", body(tmp_path, content), metadata={}, content_type=TYPE, condition=Absent())
+    assert await put == Present('"whole"', len(content))
+    assert steps(server) == ["POST uploads", "PUT partNumber", "POST uploadId"]
+    assert server.requests[1].body == content
+    assert server.requests[2].headers["if-none-match"] == "*"

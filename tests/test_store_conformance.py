@@ -357,6 +357,21 @@ async def test_an_interrupted_upload_leaves_the_object_as_it_was(store: S3Store,
         assert found.size == 40 * MIB  # it was quicker
 
 
+@on_each_s3
+async def test_an_upload_that_breaks_off_leaves_the_object_as_it_was(
+    store: S3Store, server: Server, folder: Path
+) -> None:
+    """Also on s3rver, which keeps what came of a PUT."""
+    assert (await store.capabilities()).put_whole == (server.name != "s3rver")
+    await store.put("kept", body(folder, b"before"), metadata={}, content_type=TYPE)
+    (piece,) = body(folder, bytes(3 * MIB)).slices
+    gone = Body((piece, Slice(str(folder / "missing"), 0, 1)))
+    store._read = lambda path, offset, length: bytes(length)
+    assert await refused(store.put("kept", gone, metadata={}, content_type=TYPE)) is Kind.DAMAGED
+    assert await whole(store.get("kept")) == b"before"
+    assert await store.abort_uploads("kept", before_ns=1 << 62) == 0 if server.name != "s3rver" else True
+
+
 @pytest_twisted.ensureDeferred
 async def test_what_moto_honours_is_found_out(servers: Servers) -> None:
     pool = HTTPConnectionPool(reactor)

@@ -12,7 +12,7 @@ from twisted.logger import Logger
 from lf6gateway.stores.checksums import checksum_headers
 from lf6gateway.stores.metadata import PREFIX
 from lf6gateway.stores.producer import Digests, digests_of
-from lf6gateway.stores.store import Absent, Capabilities, Condition, Unchanged
+from lf6gateway.stores.store import Absent, Body, Capabilities, Condition, Slice, Unchanged
 from lf6gateway.values.failure import Kind, StoreError
 
 if TYPE_CHECKING:
@@ -26,6 +26,7 @@ _WRONG_ETAG: Final = '"00000000000000000000000000000000"'
 _WRONG: Final = Digests("0" * 64, bytes(32), bytes(16), bytes(4))
 _LONG_VALUE: Final = 1500
 _SHORT_VALUE: Final = 250
+_BROKEN_OFF: Final = 2 * 1024 * 1024
 _CONTENT: Final = b"lf6gateway tries here what this store honours; this object can be removed at any time.\n"
 
 
@@ -45,11 +46,13 @@ class _Probe:
         self._integrity: dict[str, str] = {}
         self._part_integrity: dict[str, str] = {}
         self._told = False
+        self._cut_key = f"{key}.cut"
 
     async def run(self) -> Capabilities:
         checksum, verified = await self._checksum()
         self._integrity = checksum_headers(checksum, self._digests)
         try:
+            await self._broken_off()
             metadata_longest = await self._metadata_longest()
             put_if_absent = await self._refuses(lambda: self._put({"If-None-Match": "*"}))
             put_if_match = await self._honours(
@@ -67,8 +70,15 @@ class _Probe:
                 lambda etag: self._parts(condition=Unchanged(etag)),
             )
             complete_if_absent = await self._refuses(lambda: self._parts(condition=Absent()))
+            put_whole = await self._store.head(self._cut_key) is None
         finally:
-            await self._removed()
+            await self._removed(self._key)
+        if not put_whole:
+            await self._removed(self._cut_key)
+            _log.warn(
+                "{key}: the store keeps what came of a body that broke off, so objects go there in parts",
+                key=self._cut_key,
+            )
         found = Capabilities(
             put_if_absent=put_if_absent,
             put_if_match=put_if_match,
@@ -80,6 +90,7 @@ class _Probe:
             checksum_verified=verified,
             part_checksum=part_checksum,
             metadata_longest=metadata_longest,
+            put_whole=put_whole,
         )
         _log.info("the store was tried: {found}", found=str(found))
         return found
@@ -188,12 +199,21 @@ class _Probe:
             raise
         return False
 
-    async def _removed(self) -> None:
+    async def _broken_off(self) -> None:
+        """Begin an object and break off. What comes of it is looked at last, when the store has had time to notice."""
+        body = Body((Slice("/dev/zero", 0, _BROKEN_OFF), Slice("/dev/zero/missing", 0, 1)))
+        headers = {"Content-Type": "text/plain", **self._integrity}
         try:
-            await self._store.delete(self._key)
+            await self._store.put_once(self._cut_key, body, headers, _WRONG.sha256)
+        except (StoreError, OSError) as error:
+            _log.debug("{key}: the body broke off, as it should: {error}", key=self._cut_key, error=str(error))
+
+    async def _removed(self, key: str) -> None:
+        try:
+            await self._store.delete(key)
         except StoreError as error:
             _log.warn(
                 "{key}: the object on which the store was tried could not be removed: {error}",
-                key=self._key,
+                key=key,
                 error=str(error),
             )

@@ -108,8 +108,8 @@ class S3Store:
         await self._guard(key, condition, honours)
         whole = {Absent: honours.put_if_absent, Unchanged: honours.put_if_match}.get(type(condition), True)
         parts = {Absent: honours.complete_if_absent, Unchanged: honours.complete_if_match}.get(type(condition), True)
-        in_parts = body.length > LARGEST_PUT or (body.length > 4 * self._part_bytes and (parts or not whole))
-        if in_parts:
+        large = body.length > LARGEST_PUT or (body.length > 4 * self._part_bytes and (parts or not whole))
+        if large or not honours.put_whole:
             return await self.put_parts(
                 key, None, body, metadata=metadata, content_type=content_type, condition=condition
             )
@@ -159,7 +159,7 @@ class S3Store:
         upload = await self.begin(key, headers)
         try:
             etags = await self._copied(key, upload, present) if present is not None else []
-            for part in cut(body, self._part_bytes, MOST_PARTS - len(etags)):
+            for part in cut(body, self._part_bytes, MOST_PARTS - len(etags)) or [body]:
                 etags.append(await self._part(key, upload, len(etags) + 1, part))
             honours = self._found
             sure = honours is None or (

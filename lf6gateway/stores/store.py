@@ -73,6 +73,9 @@ class Capabilities:
     """The integrity header of each part of a multipart upload: the same words."""
     metadata_longest: int | None = None
     """The most characters of one value of an object's metadata, where the store did not take a long one."""
+    put_whole: bool = True
+    """Whether nothing is there of an object whose body broke off on its way. Where something is, it would damage what
+    was there before, so objects are sent in parts, which are put together when all have come."""
     append_min: int = 5 * 1024 * 1024
     """Smallest object, in bytes, whose bytes the store can take as the first part of a server-side append."""
 

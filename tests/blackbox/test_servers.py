@@ -12,9 +12,11 @@ from pathlib import Path
 from urllib.parse import quote, unquote
 
 import pytest
+import yaml
 from botocore.exceptions import BotoCoreError, ClientError
 
 from tests.blackbox.gateway import Gateway, eventually, records
+from tests.campaigns.relay import Relay
 from tests.servers.running import NAMES, Server, Unavailable
 
 QUICK = ("moto", "swift", "rclone", "s3rver")
@@ -144,5 +146,27 @@ def test_what_a_server_applies_after_nobody_waits_any_more_is_there_once(name: s
     there.send(1000)
     there.server.resume()
     there.send(1000)
+    assert there.daemon.stop() == 0
+    there.compare()
+
+
+@pytest.mark.parametrize("name", ["s3rver"])
+def test_bodies_that_break_off_damage_nothing(name: str, line: Callable[..., Line]) -> None:
+    """This server keeps what came of a body in place of what was there; what was there has been acknowledged."""
+    there = line(name, "2s")
+    relay = Relay(there.server.port)
+    config = yaml.safe_load(there.daemon.config.read_text())
+    config["aws"]["endpoint"] = relay.url
+    there.daemon.config.write_text(yaml.safe_dump(config))
+    there.daemon.start()
+    there.send(1000)
+    there.arrive()
+    relay.mode = "reset in bodies"
+    for _ in range(3):
+        there.send(MIB)
+    eventually(lambda: relay.hits > 8)
+    there.daemon.kill()
+    relay.join()
+    there.daemon.start()
     assert there.daemon.stop() == 0
     there.compare()

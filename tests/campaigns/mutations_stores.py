@@ -192,6 +192,20 @@ STORES: list[tuple[str, str, str, str, str]] = [
         "            metadata_longest = None\n",
         PROBE,
     ),
+    (
+        "store: half an object is kept where a body breaks off",
+        "stores/s3.py",
+        "if large or not honours.put_whole:",
+        "if large:",
+        STORE,
+    ),
+    (
+        "store: whether half an object is kept is not tried",
+        "stores/probe.py",
+        "put_whole = await self._store.head(self._cut_key) is None",
+        "put_whole = True",
+        PROBE,
+    ),
     # Checksums and abilities.
     ("store: parts carry no checksum", "stores/s3.py", "checksum_headers(kind, found))", "{})", STORE),
     (
