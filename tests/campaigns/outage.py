@@ -446,6 +446,9 @@ class Campaign:
         # Members of an hour that is not over may stay; they are counted, and nothing else is.
         kept = sum(path.stat().st_size for path in (self._folder / "cache" / "spool").rglob("*.gz"))
         self.facts["bytes counted though nothing waits"] = self.child.ask("facts")["used"] - kept
+        an_hour_ago = time.time_ns() + self._ahead - HOUR_NS
+        keys = (self._folder / "cache" / "spool" / "specimen").rglob("*.key")
+        self.facts["keys of specimens kept too long"] = sum(int(path.name[:20]) < an_hour_ago for path in keys)
         if settled:
             growth = self.child.status("VmRSS") - settled
             self.facts["RSS grown while shipping, in the last life (MiB)"] = round(growth, 1)
@@ -572,6 +575,7 @@ WRONG = (
     "exit status",
     "left on disk",
     "bytes counted though nothing waits",
+    "keys of specimens kept too long",
 )
 
 
