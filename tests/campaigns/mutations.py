@@ -591,10 +591,10 @@ def tried(mutation: Mutation, tree: Path) -> str:
             return "found (the tests did not end)"
         if run.returncode == 0:
             return "NOT NOTICED"
-        if run.returncode != 1:
-            return f"BROKEN: pytest ended with {run.returncode}: {run.stdout[-300:]} {run.stderr[-300:]}"
         failed = [line for line in run.stdout.splitlines() if line.startswith(("FAILED", "ERROR"))]
-        return "found by " + (failed[0].split(" - ")[0].partition(" ")[2] if failed else "?")
+        if run.returncode != 1 or not failed:
+            return f"BROKEN: pytest ended with {run.returncode}: {run.stdout[-300:]} {run.stderr[-300:]}"
+        return "found by " + failed[0].split(" - ")[0].partition(" ")[2]
     finally:
         target.write_text(text)
 
