@@ -113,7 +113,8 @@ def campaign(histories: int, first: int, steps: int, jobs: int, *, points: bool)
     total: Counter[str] = Counter()
     failed: list[tuple[int, str]] = []
     lost_points: list[str] = []
-    with get_context("spawn").Pool(jobs, initializer=quiet) as pool:
+    pool = get_context("spawn").Pool(jobs, initializer=quiet)
+    try:
         chunks = ((at, min(at + CHUNK, first + histories), steps) for at in range(first, first + histories, CHUNK))
         for counts, bad in pool.imap_unordered(_chunk, chunks):
             total += counts
@@ -125,6 +126,10 @@ def campaign(histories: int, first: int, steps: int, jobs: int, *, points: bool)
                 lost_points += wrong
                 if total["crash points"] % 500 == 0:
                     _progress(begun, total, len(failed) + len(lost_points))
+    except KeyboardInterrupt:
+        print("broken off; the figures are of what was done")
+    finally:
+        pool.terminate()
     print(f"\n{time.monotonic() - begun:.0f} s, {jobs} processes")
     for what, count in sorted(total.items()):
         print(f"{count:>12,}  {what}")
