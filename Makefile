@@ -44,8 +44,8 @@ format: $(STAMP) ## Put the code into form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(STAMP) ## Run the measurements
-	@for script in bench/[a-z]*.py; do echo "== $$script"; $(BIN)/python -m bench.$$(basename $$script .py) || exit 1; done
+bench: $(STAMP) ## Run all measurements (QUICK=1: only see whether they work; ONLY=ab: some cases)
+	$(BIN)/python -m bench $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY)) $(if $(ROUNDS),--rounds $(ROUNDS))
 
 MINUTES ?= 10
 HISTORIES ?= 100000
