@@ -288,3 +288,50 @@ def test_depth_is_what_a_walk_of_the_value_finds(value: object, depth: int) -> N
 def test_a_batch_is_what_its_lines_are_alone(values: list[object], end: bytes) -> None:
     records = [json.dumps(value).encode() for value in values]
     assert check_batch(end.join(records) + end) == (b"".join(record + b"\n" for record in records), len(values))
+
+
+LINES = st.sampled_from(
+    [b"1", b"[1,2]", b'{"a":"b"}', b" 1", b"1 ", b"\t2", b"", b"  ", b"1 2", b"{}{}", b"[1,", b"2]", b'"\\ud800"', b"1\r", b"\r",
+     b"[1,\r2]", b'"\xc3\xa9"', b'"\xc3"', b"\xef\xbb\xbf1", b"[" * 501 + b"]" * 501, b'"' + b"x" * 2_000 + b'"', b"1,2", b"1\x0b"]
+)  # fmt: skip
+
+
+def line_by_line(body: bytes, max_record: int | None) -> tuple[bytes, int] | tuple[type[JsonProblem], int, int]:
+    """The verdict of looking at each line alone."""
+    records = []
+    for number, line in enumerate(body.split(b"\n"), 1):
+        if not line.strip(b" \t\r\n"):
+            continue
+        if max_record is not None and len(line.strip(b" \t\r\n")) > max_record:
+            return RecordTooLong, number, 1
+        try:
+            records.append(check_record(line))
+        except JsonProblem as problem:
+            return JsonProblem, number, problem.column
+    return b"".join(record + b"\n" for record in records), len(records)
+
+
+@given(
+    st.lists(LINES, min_size=1, max_size=6),
+    st.booleans(),
+    st.sampled_from([None, 1_999]),
+    st.sampled_from([0, 40, 70_000]),
+)
+def test_the_quick_way_over_a_batch_agrees_with_a_look_at_each_line(
+    lines: list[bytes], ended: bool, max_record: int | None, before: int
+) -> None:
+    body = b'{"n":1}\n' * (before // 8) + b"\n".join(lines) + (b"\n" if ended else b"")
+    expected = line_by_line(body, max_record)
+    if expected == (b"", 0):
+        expected = (JsonProblem, 1, 1)
+    try:
+        found: object = check_batch(body, max_record=max_record)
+    except JsonProblem as problem:
+        found = (type(problem), problem.line, problem.column)
+    assert found == expected
+
+
+def test_a_batch_as_it_should_be_is_not_copied() -> None:
+    body = b'{"a":[1,2,"\xc3\xa9"]}\n' * 10_000
+    assert check_batch(body)[0] is body
+    assert check_batch(body.replace(b"\n", b"\r\n")) == (body, 10_000)

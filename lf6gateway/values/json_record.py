@@ -17,6 +17,9 @@ _MARK: Final = b"\xef\xbb\xbf"
 # Passes over a value at C speed and builds nothing of it. It looks at no UTF-8, and refuses some texts that are JSON
 # (half surrogate pairs as escapes, and nesting when the stack is deep already): first_fault has the last word on those.
 _quick: Final = msgspec.json.Decoder(msgspec.Raw).decode
+# The same over many values, which it takes wherever they stand: one a line is for us to see.
+_quick_values: Final = msgspec.json.Decoder(msgspec.Raw).decode_lines
+_SHORTEST_TOO_DEEP: Final = 2 * (MAX_DEPTH + 1)
 
 
 class JsonProblem(ValueError):
@@ -69,35 +72,79 @@ def check_batch(body: bytes, *, max_record: int | None = None) -> tuple[bytes, i
     count = 0
     line_number = 0
     start = 0
+    as_sent = True
     # In blocks, so that a batch of millions of tiny records does not become millions of objects at once.
     while start < len(body):
         end = body.find(b"\n", start + _BLOCK)
         if end < 0:
-            end = len(body)
-        lines = body[start:end].split(b"\n")
+            end = len(body) - body.endswith(b"\n")
+        block = body[start:end]
         start = end + 1
-        records = []
-        for position, line in enumerate(lines, line_number + 1):
-            record = line.strip(_SPACE)
-            if not record:
-                continue
-            if max_record is not None and len(record) > max_record:
-                raise RecordTooLong(position, 1, f"the record is longer than {max_record} bytes")
-            fault = _fault(record)
-            if fault is not None:
-                before = line[: len(line) - len(line.lstrip(_SPACE)) + fault.offset]
-                raise JsonProblem(position, _column(before), fault.why)
-            if b"\r" in record:
-                record = record.translate(_TO_ONE_LINE)
-            records.append(record)
-        line_number += len(lines)
-        if records:
-            count += len(records)
-            records.append(b"")
-            done.append(b"\n".join(records))
+        lines = block.count(b"\n") + 1
+        plain = _plain_lines(block, lines, max_record)
+        if plain is not None:
+            as_sent = as_sent and plain is block
+            done.append(plain)
+            count += lines
+        else:
+            as_sent = False
+            records = _records(block.split(b"\n"), line_number, max_record)
+            if records:
+                done.append(b"\n".join(records))
+                count += len(records)
+        line_number += lines
     if not count:
         raise JsonProblem(1, 1, "the body holds no JSON value")
-    return b"".join(done), count
+    if as_sent and body.endswith(b"\n"):
+        return body, count
+    done.append(b"")
+    return b"\n".join(done), count
+
+
+def _plain_lines(block: bytes, lines: int, max_record: int | None) -> bytes | None:
+    """A block of which each line is one value and nothing else, with its line ends as line feeds; ``None``: it is not,
+    or a closer look must tell."""
+    plain = block
+    if b"\r" in block:
+        plain = block.replace(b"\r\n", b"\n").removesuffix(b"\r")
+        if b"\r" in plain:
+            return None
+    try:
+        if not plain.isascii():
+            plain.decode()
+        values = _quick_values(plain)
+    except (UnicodeDecodeError, msgspec.DecodeError, RecursionError):
+        return None
+    # As many values as lines, and nothing but one line feed between each two: so none goes over a line's end.
+    if len(values) != lines or b"\n".join(values) != plain:
+        return None
+    longest = max(map(len, values))
+    if max_record is not None and longest > max_record:
+        return None
+    if longest >= _SHORTEST_TOO_DEEP and any(
+        len(value) >= _SHORTEST_TOO_DEEP and deeper_than(bytes(value), MAX_DEPTH) for value in values
+    ):
+        return None
+    return plain
+
+
+def _records(lines: list[bytes], line_number: int, max_record: int | None) -> list[bytes]:
+    """The records of some lines, each looked at by itself. ``line_number``: that of the line before the first."""
+    records = []
+    for position, line in enumerate(lines, line_number + 1):
+        record = line.strip(_SPACE)
+        if not record:
+            continue
+        if max_record is not None and len(record) > max_record:
+            raise RecordTooLong(position, 1, f"the record is longer than {max_record} bytes")
+        fault = _fault(record)
+        if fault is not None:
+            before = line[: len(line) - len(line.lstrip(_SPACE)) + fault.offset]
+            raise JsonProblem(position, _column(before), fault.why)
+        if b"\r" in record:
+            record = record.translate(_TO_ONE_LINE)
+        records.append(record)
+    return records
 
 
 def _fault(record: bytes) -> Fault | None:

@@ -366,8 +366,8 @@ MUTATIONS = [
     _m(
         "a batch is taken in part",
         "values/json_record.py",
-        "                raise JsonProblem(position, _column(before), fault.why)\n",
-        "                continue\n",
+        "            raise JsonProblem(position, _column(before), fault.why)\n",
+        "            continue\n",
         ENDPOINTS + " tests/test_json_record.py",
     ),
     _m(
