@@ -3,7 +3,7 @@ to see an answer it was given before it had sent everything; must never know a p
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 from twisted.internet.protocol import connectionDone
 from twisted.python.failure import Failure
@@ -11,7 +11,7 @@ from twisted.web.http import HTTPChannel
 
 from lf6gateway.edges import problems
 from lf6gateway.edges.answer_bytes import answer_bytes
-from lf6gateway.edges.connection import Connection, Stage
+from lf6gateway.edges.connection import IN_A_ROW, Connection, Stage
 from lf6gateway.edges.endpoints import awaits_continue
 from lf6gateway.edges.head_rules import head_fault, line_fault, trailers_fault
 from lf6gateway.edges.message import problem_answer, request_id_of
@@ -21,9 +21,6 @@ from lf6gateway.values.problem import Problem
 
 if TYPE_CHECKING:
     from lf6gateway.edges.site import GatewaySite
-
-IN_A_ROW: Final = 16
-"""Requests of one connection that are answered before others have their turn."""
 
 
 class GatewayChannel(Connection, HTTPChannel):

@@ -17,6 +17,8 @@ DRAIN_HEAD: Final = 2.0
 """Seconds that a request has to complete its head once the site is draining."""
 SHORT_LINGER: Final = 1.0
 """Seconds that an answered client is still read from, where there is no time for more."""
+IN_A_ROW: Final = 16
+"""Requests of one connection that are answered before others have their turn."""
 
 
 class Stage(Enum):

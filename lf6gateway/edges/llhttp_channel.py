@@ -23,12 +23,12 @@ from twisted.python.failure import Failure
 
 from lf6gateway.edges import problems
 from lf6gateway.edges.answer_bytes import answer_bytes
-from lf6gateway.edges.connection import Connection, Stage
+from lf6gateway.edges.connection import Stage
 from lf6gateway.edges.head_rules import FRAMING, head_fault
 from lf6gateway.edges.llhttp_request import LlhttpRequest
 from lf6gateway.edges.message import Answer, problem_answer, request_id_of
-from lf6gateway.edges.sending import Sending
 from lf6gateway.edges.targets import endpoint_at
+from lf6gateway.edges.turns import Turns
 from lf6gateway.values.problem import Problem
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ _NEEDS_MORE: Final = (HttpParserInvalidMethodError, HttpParserInvalidURLError, H
 _CONTINUE: Final = b"HTTP/1.1 100 Continue\r\n\r\n"
 
 
-class LlhttpChannel(Sending, Connection, Protocol):
+class LlhttpChannel(Turns, Protocol):
     """Requests are served one after the other; what comes behind one that is under way waits."""
 
     site: GatewaySite
@@ -83,6 +83,7 @@ class LlhttpChannel(Sending, Connection, Protocol):
         self._socket = None
         self._out.clear()
         self._deadline.stop()
+        self._end_turns()
         self._give_up()
         self.site.disconnected(self)
 
@@ -90,13 +91,14 @@ class LlhttpChannel(Sending, Connection, Protocol):
         """Some bytes have come."""
         stage = self.stage
         if stage is Stage.IDLE or stage is Stage.HEAD:
+            self._in_a_row = 0
             self._read(data)
         elif stage is Stage.BODY:
             if self._fast_enough(len(data)):
                 self._read(data)
             else:
                 self._body_too_slow()
-        elif stage is Stage.ANSWER:
+        elif stage is Stage.ANSWER or stage is Stage.UNREAD:
             self._unparsed.append(data)
             self._unparsed_bytes += len(data)
             if self._unparsed_bytes > AHEAD:
@@ -161,7 +163,7 @@ class LlhttpChannel(Sending, Connection, Protocol):
     def _go_on(self) -> None:
         """Serve what waits, one behind the other, as far as it goes; then send what was answered."""
         self._busy = True
-        while self._current is None and not self.ending:
+        while self._current is None and not self.ending and not self._must_wait():
             if self._behind:
                 self._serve(self._behind.popleft())
             elif self._failed is not None:
@@ -176,12 +178,15 @@ class LlhttpChannel(Sending, Connection, Protocol):
                 return
             else:
                 break
-        if self._failed is not None and self._current is self._parsing:
+        if self._failed is not None and self._current is self._parsing and not self._behind:
             self.refuse(self._failed)
         self._busy = False
         if not self.ending:
             self._settle()
         self._flush()
+
+    def _has_more(self) -> bool:
+        return bool(self._behind or self._unparsed)
 
     def _settle(self) -> None:
         """Say what the connection waits for now, after everything that has come was looked at."""
@@ -197,6 +202,11 @@ class LlhttpChannel(Sending, Connection, Protocol):
                 self._begin_body()
             elif self._overhead > limits.max_head:
                 self.refuse(problems.malformed("the chunks of the body are more than what is in them"))
+        elif self._has_more():
+            if self.stage is not Stage.UNREAD:
+                self.stage = Stage.UNREAD
+                self.since = self.site.reactor.seconds()
+                self._deadline.set(limits.idle_timeout)
         elif self._parsing is not None:
             if self.stage is not Stage.HEAD:
                 self.stage = Stage.HEAD
@@ -280,7 +290,7 @@ class LlhttpChannel(Sending, Connection, Protocol):
             parsing.found = endpoint_at(self.site.resource, parsing.locate())
             if parsing.found is None or b"upgrade" in parsing.named or parsing.method == b"CONNECT":
                 self._foreign = True
-            elif self._current is not None or self._behind or b"expect" in parsing.named:
+            elif self._current is not None or self._behind or self._waits() or b"expect" in parsing.named:
                 self._behind.append(parsing)
             else:
                 self._serve(parsing)
@@ -324,6 +334,7 @@ class LlhttpChannel(Sending, Connection, Protocol):
     def _serve(self, request: LlhttpRequest) -> None:
         """It is this request's turn."""
         self._current = request
+        self._in_a_row += 1
         self.persistent = request.keeps_alive
         self.continue_awaited = not request.whole and not request.pieces and request.awaits_continue
         assert request.found is not None
@@ -382,6 +393,7 @@ class LlhttpChannel(Sending, Connection, Protocol):
             self.served = True
             self.stage = Stage.ANSWER
             if not self._busy:
+                self._in_a_row = int(self._choked)
                 self._go_on()
 
     # What is not answered by an endpoint.

@@ -165,14 +165,15 @@ HARM: list[Callable[[int, threading.Event, random.Random], None]] = [
 ]  # fmt: skip
 
 
-def harm(port: int, count: int) -> None:
+def harm(port: int, count: int, only: str = "") -> None:
     """Do harm on so many connections at a time, until standard input ends."""
+    kinds = [act for act in HARM if only in act.__name__]
     over = threading.Event()
     rounds: collections.Counter[str] = collections.Counter()
 
     def loop(number: int) -> None:
         chance = random.Random(number)
-        act = HARM[number % len(HARM)]
+        act = kinds[number % len(kinds)]
         while not over.is_set():
             with contextlib.suppress(OSError):
                 act(port, over, chance)
@@ -191,8 +192,9 @@ def harm(port: int, count: int) -> None:
 
 
 @contextlib.contextmanager
-def other(what: str, port: int, count: int) -> Iterator[subprocess.Popen[str]]:
+def other(what: str, port: int, count: int, only: str = "") -> Iterator[subprocess.Popen[str]]:
     command = [sys.executable, "-m", "tests.campaigns.hostile", f"--{what}", str(count), "--port", str(port)]
+    command += ["--only", only] if only else []
     root = Path(__file__).parents[2]
     with subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
         try:
@@ -237,12 +239,23 @@ def _status(process: subprocess.Popen[bytes], name: str) -> int:
     return int(re.findall(rf"{name}:\s+(\d+)", Path(f"/proc/{process.pid}/status").read_text())[0])
 
 
+def _cpu(process: subprocess.Popen[bytes]) -> float:
+    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 def _descriptors(process: subprocess.Popen[bytes]) -> int:
     return len(os.listdir(f"/proc/{process.pid}/fd"))
 
 
 def campaign(
-    *, idle: int, abusive: int, seconds: float, pause: float = 0.05, config: Mapping[str, Any] | None = None
+    *,
+    idle: int,
+    abusive: int,
+    seconds: float,
+    pause: float = 0.05,
+    config: Mapping[str, Any] | None = None,
+    only: str = "",
 ) -> dict[str, Any]:
     """Run, and tell what came of it."""
     folder = Path(tempfile.mkdtemp(prefix="lf6gateway-hostile-"))
@@ -266,11 +279,14 @@ def campaign(
                 "descriptors with all idle": _descriptors(process),
                 "memory with all idle, MiB": _status(process, "VmRSS") // 1024,
             }
-            harming = others.enter_context(other("harm", gateway.port, abusive))
+            harming = others.enter_context(other("harm", gateway.port, abusive, only))
             assert harming.stdout is not None and harming.stdin is not None
             assert harming.stdout.readline() == "harm\n"
+            begun_harm, cpu = time.monotonic(), _cpu(process)
             answers, spans = behave(gateway.port, seconds, pause)
             figures["descriptors at the end"] = _descriptors(process)
+            spent = time.monotonic() - begun_harm
+            figures["share of a core"] = round((_cpu(process) - cpu) / spent, 2)
             harming.stdin.close()
             figures["harm done"] = json.loads(harming.stdout.readline())
         number = answers.pop("numbers")
@@ -319,6 +335,7 @@ def main() -> None:
     parser.add_argument("--idle", type=int, default=20_000)
     parser.add_argument("--abusive", type=int, default=200)
     parser.add_argument("--minutes", type=float, default=3.0)
+    parser.add_argument("--only", default="", help="do only the harm that has this in its name")
     parser.add_argument("--hold", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--harm", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--port", type=int, help=argparse.SUPPRESS)
@@ -326,9 +343,9 @@ def main() -> None:
     if chosen.hold is not None:
         hold(chosen.port, chosen.hold)
     elif chosen.harm is not None:
-        harm(chosen.port, chosen.harm)
+        harm(chosen.port, chosen.harm, chosen.only)
     else:
-        figures = campaign(idle=chosen.idle, abusive=chosen.abusive, seconds=chosen.minutes * 60)
+        figures = campaign(idle=chosen.idle, abusive=chosen.abusive, seconds=chosen.minutes * 60, only=chosen.only)
         for name, value in figures.items():
             print(f"{name:>40}  {value}")
         faults = wrong(figures)
