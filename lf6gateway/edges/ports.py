@@ -6,16 +6,20 @@ from __future__ import annotations
 import errno
 import socket
 from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import Any, Final
 
 from attrs import define
+from twisted.internet import tcp
 from twisted.internet.address import IPv4Address, IPv6Address
+from twisted.internet.defer import Deferred
 from twisted.internet.endpoints import AdoptedStreamServerEndpoint, serverFromString
 from twisted.internet.interfaces import (
     IAddress,
+    IDelayedCall,
     IListeningPort,
     IProtocolFactory,
     IReactorSocket,
+    IReactorTime,
     IStreamServerEndpoint,
 )
 from twisted.internet.protocol import Factory
@@ -24,6 +28,10 @@ from zope.interface import implementer
 
 _log = Logger()
 
+REST: Final = 0.1
+"""Seconds without accepting after an attempt that accepted nothing."""
+PATIENCE: Final = 8
+"""Attempts in vain, one behind the other, after which a shared socket is let rest."""
 BACKLOG = 4096
 """Connections the kernel keeps waiting; while a busy daemon restarts under socket activation they queue here."""
 
@@ -103,22 +111,63 @@ def _refused(port: int, error: OSError) -> PortTaken:
 
 
 @implementer(IListeningPort)
-class _Kept:
-    """A port that is not closed but only accepted from no more: who connects waits in the kernel for the next process.
-    (Closing one would remove the name of a Unix socket, too.)"""
+class RestingPort:
+    """A port that accepts no more for a moment where it could not accept: with no descriptor left, the kernel would
+    tell of the same connection again and again, and Twisted try it as often.
 
-    def __init__(self, port: Any) -> None:
+    :param port: Twisted's.
+    :param kept: it is never closed but only accepted from no more: who connects waits in the kernel for the next
+        process. (Closing one would remove the name of a Unix socket, too.)
+    :param shared: other processes accept from the same socket. One connection is taken in a turn then, so that they share
+        a burst of them; and an attempt in vain means more often than not that another one was quicker.
+    """
+
+    def __init__(self, port: Any, clock: IReactorTime, *, kept: bool = False, shared: bool = False) -> None:
         self._port = port
+        self._clock = clock
+        self._kept = kept
+        self._shared = shared
+        self._in_vain = 0
+        self._rest: IDelayedCall | None = None
+        self._accept = port.doRead
+        port.doRead = self._accept_or_rest
 
-    def startListening(self) -> None:
+    def _accept_or_rest(self) -> object:
+        before = self._port.sessionno
+        if self._shared:
+            self._port.numberAccepts = 1
+        outcome: object = self._accept()
+        self._in_vain = self._in_vain + 1 if self._port.sessionno == before else 0
+        if self._in_vain >= (PATIENCE if self._shared else 1) and self._rest is None:
+            self._in_vain = 0
+            self._port.stopReading()
+            self._rest = self._clock.callLater(REST, self._rested)
+        return outcome
+
+    def _rested(self) -> None:
+        self._rest = None
         self._port.startReading()
 
-    def stopListening(self) -> None:
-        self._port.stopReading()
+    def startListening(self) -> None:
+        self._port.startListening()
+
+    def stopListening(self) -> Deferred[None] | None:
+        if self._rest is not None:
+            self._rest.cancel()
+            self._rest = None
+        if self._kept:
+            self._port.stopReading()
+            return None
+        stopped: Deferred[None] | None = self._port.stopListening()
+        return stopped
 
     def getHost(self) -> IAddress:
         host: IAddress = self._port.getHost()
         return host
+
+
+def _resting(port: IListeningPort, clock: IReactorTime, *, kept: bool) -> IListeningPort:
+    return RestingPort(port, clock, kept=kept) if isinstance(port, tcp.Port) else port
 
 
 async def listen(
@@ -129,16 +178,17 @@ async def listen(
     :raises PortTaken: an endpoint string cannot be listened on; what was opened before it is closed again.
     """
     ports: list[IListeningPort] = []
+    clock = IReactorTime(reactor)
     try:
         for one in bound:
             port = await one.endpoint(reactor).listen(factory)
-            ports.append(_Kept(port) if one.inherited else port)
+            ports.append(_resting(port, clock, kept=one.inherited))
             one.socket.detach()  # the reactor has a duplicate, and has closed this one
         for text in strings:
             try:
-                ports.append(await serverFromString(reactor, text).listen(factory))
+                ports.append(_resting(await serverFromString(reactor, text).listen(factory), clock, kept=False))
             except Exception as error:
-                raise PortTaken(f"http.listen: {text} cannot be listened on: {error}") from error
+                raise _not_listening(text, error) from error
     except BaseException:
         for port in ports:
             port.stopListening()
@@ -157,7 +207,18 @@ async def hold(reactor: IReactorSocket, strings: Sequence[str]) -> list[Any]:
 
     :raises PortTaken: as ``listen``.
     """
-    ports = await listen(reactor, Factory(), (), strings)
-    for port in ports:
-        port.stopReading()  # type: ignore[attr-defined]
+    ports: list[Any] = []
+    for text in strings:
+        try:
+            port: Any = await serverFromString(reactor, text).listen(Factory())
+        except Exception as error:
+            for other in ports:
+                other.stopListening()
+            raise _not_listening(text, error) from error
+        port.stopReading()
+        ports.append(port)
     return ports
+
+
+def _not_listening(text: str, error: Exception) -> PortTaken:
+    return PortTaken(f"http.listen: {text} cannot be listened on: {error}")

@@ -26,6 +26,7 @@ from lf6gateway.disk.filesystem import OsFileSystem
 from lf6gateway.edges.descriptors import limits_of
 from lf6gateway.edges.garbage import spare_what_stays
 from lf6gateway.edges.logs import LineObserver
+from lf6gateway.edges.ports import RestingPort
 from lf6gateway.edges.resources import GatewayResource, gateway_resource
 from lf6gateway.edges.site import GatewaySite
 from lf6gateway.services.distant import DistantReceiver
@@ -98,7 +99,7 @@ class Worker:
         self._site = GatewaySite(self._resource, limits, reactor=self._reactor, channel=settings.http.channel)
         for number, family in enumerate(begin.sockets, FIRST_SOCKET):
             endpoint = AdoptedStreamServerEndpoint(self._reactor, number, socket.AddressFamily(family))
-            self._ports.append(_one_at_a_time(await endpoint.listen(self._site)))
+            self._ports.append(RestingPort(await endpoint.listen(self._site), self._reactor, shared=True))
         spare_what_stays()
         self.link.send(Listening())
 
@@ -153,19 +154,6 @@ class _Named:
 
 def _parsed(text: str) -> Settings:
     return parse_settings(text, "the gateway", {}, cwd="/", hostname="unknown")
-
-
-def _one_at_a_time(port: Any) -> IListeningPort:
-    """Take one connection in a turn, so that the workers share a burst of them."""
-    accept = port.doRead
-
-    def take_one() -> None:
-        port.numberAccepts = 1
-        accept()
-
-    port.doRead = take_one
-    made: IListeningPort = port
-    return made
 
 
 def _end(status: int) -> None:

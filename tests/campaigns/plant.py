@@ -4,8 +4,8 @@ them. One gateway's disk can be filled up, its clock be moved, and its permissio
 from __future__ import annotations
 
 import contextlib
+import json
 import os
-import re
 import shutil
 import subprocess
 import tempfile
@@ -89,12 +89,6 @@ def descriptors(gateway: Gateway) -> int:
     return len(os.listdir(f"/proc/{pid_of(gateway)}/fd"))
 
 
-def cpu_seconds(gateway: Gateway) -> float:
-    """How much it has computed."""
-    fields = Path(f"/proc/{pid_of(gateway)}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def lock_it_up(gateway: Gateway, *, locked: bool) -> None:
     """Let nothing be made, renamed or removed in its cache directory, or again. (A file that is open stays so.)"""
     folders = [folder for folder, _, _ in os.walk(gateway.cache)]
@@ -129,7 +123,11 @@ def await_start(gateway: Gateway, seconds: float = 60.0) -> None:
 
 
 def tracebacks(gateway: Gateway) -> list[str]:
-    """The last lines of those in its log."""
-    return re.findall(
-        r"(\w[\w.]*(?:Error|Exception|Failure|Unavailable)\b[^\\\n]{0,120})\\n\"}", gateway.log.read_text()
-    )
+    """The last lines of those in its log. Twisted's own of a descriptor that it cannot reserve is none of ours."""
+    found = []
+    for line in gateway.log.read_text().splitlines():
+        if "Traceback" in line or "Unhandled" in line:
+            told = json.loads(line) if line.startswith("{") else {"message": line}
+            if not told.get("logger", "").startswith("twisted.internet.tcp"):
+                found.append(str(told.get("traceback", told["message"])).strip().splitlines()[-1][:300])
+    return found
