@@ -1,6 +1,6 @@
 """Sealing: a closed segment becomes a gzip member. Owns the order of effects: the member and the keys are durable
-before the segment is removed, and what cannot be read is in quarantine before that. Must never hold more than a frame
-in memory."""
+before the segment is removed, and what cannot be read is in quarantine before that. Must never hold more than a
+frame, or a quarter of a mebibyte of them, in memory."""
 
 from __future__ import annotations
 
@@ -24,6 +24,8 @@ from lf6gateway.values.member import HEADER_BYTES, Member, digest_of, encode_hea
 
 _log = Logger()
 _COPY: Final = 1 << 20
+_AT_ONCE: Final = 1 << 18
+"""Bytes that are compressed in one call, so that small records do not cost a call each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,6 +115,21 @@ def _pack(
     packed = HEADER_BYTES
     keys: list[KeyUse] = []
     unreadable = False
+    waiting: list[bytes] = []
+    waiting_bytes = 0
+
+    def pack() -> None:
+        nonlocal raw, packed, checksum
+        lines = b"".join(waiting)
+        waiting.clear()
+        raw += len(lines)
+        checksum = crc32(lines, checksum)
+        data = packer.compress(lines)
+        if data:
+            out.write([data])
+            digest.update(data)
+            packed += len(data)
+
     for found in read_segment(fs, segment, salvage=salvage):
         if isinstance(found, Torn):
             torn = found.length
@@ -123,17 +140,16 @@ def _pack(
             continue
         entry = found.entry
         records += entry.count
-        raw += len(entry.lines)
-        checksum = crc32(entry.lines, checksum)
-        data = packer.compress(entry.lines)
-        if data:
-            out.write([data])
-            digest.update(data)
-            packed += len(data)
+        waiting.append(entry.lines)
+        waiting_bytes += len(entry.lines)
+        if waiting_bytes >= _AT_ONCE:
+            pack()
+            waiting_bytes = 0
         if entry.key is not None:
             keys.append(KeyUse(entry.received_ns, segment.stream, entry.user, entry.key))
     if unreadable:
         quarantine.keep(segment.path, segment.stream.value, "the disk cannot read some of it; the rest is delivered")
+    pack()
     end = packer.flush() + checksum.to_bytes(4, "little") + (raw & 0xFFFFFFFF).to_bytes(4, "little")
     out.write([end])
     digest.update(end)

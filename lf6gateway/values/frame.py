@@ -29,6 +29,7 @@ MAGIC: Final = b"\x02\x0eL\x0f"
 
 _FIELDS: Final = struct.Struct("<4sIIQHHHHI")
 _SUM: Final = struct.Struct("<I")
+_HEADER: Final = struct.Struct(_FIELDS.format + "I")
 
 HEADER_BYTES: Final = _FIELDS.size + _SUM.size
 """Length of a frame's header."""
@@ -97,6 +98,43 @@ def parse_header(data: bytes) -> FrameHeader | None:
     _, payload, count, received_ns, user, key, request_id, _, checksum = _FIELDS.unpack_from(data)
     header = FrameHeader(payload, count, received_ns, user, key, request_id, checksum)
     return header if header.names <= payload <= MAX_PAYLOAD else None
+
+
+def whole_frames(data: bytes) -> tuple[list[tuple[int, Entry]], int]:
+    """The entries of the sound frames that lie whole at the beginning of ``data``, each with its offset, and where they
+    end. Says what ``parse_header``, ``payload_fits`` and ``decode`` say, for many frames in a fraction of their time.
+
+    :raises UnicodeDecodeError: as ``decode``.
+    """
+    found: list[tuple[int, Entry]] = []
+    at = 0
+    size = len(data)
+    sum_of = google_crc32c.value
+    while at + HEADER_BYTES <= size:
+        magic, payload, count, received_ns, user, key, request_id, _, checksum, own = _HEADER.unpack_from(data, at)
+        start = at + HEADER_BYTES
+        end = start + payload
+        if magic != MAGIC or end > size or sum_of(data[at : at + _FIELDS.size]) != own:
+            break
+        body = data[start:end]
+        names = user + key + request_id
+        if names > payload or sum_of(body) != checksum:
+            break
+        found.append(
+            (
+                at,
+                Entry(
+                    received_ns,
+                    body[:user].decode(),
+                    body[names:],
+                    count,
+                    body[user : user + key].decode() or None,
+                    body[user + key : names].decode(),
+                ),
+            )
+        )
+        at = end
+    return found, at
 
 
 def payload_fits(header: FrameHeader, payload: bytes) -> bool:
