@@ -118,8 +118,8 @@ class RestingPort:
     :param port: Twisted's.
     :param kept: it is never closed but only accepted from no more: who connects waits in the kernel for the next
         process. (Closing one would remove the name of a Unix socket, too.)
-    :param shared: other processes accept from the same socket. One connection is taken in a turn then, so that they share
-        a burst of them; and an attempt in vain means more often than not that another one was quicker.
+    :param shared: other processes accept from the same socket. One connection is taken in a turn then, so that they
+        share a burst of them; and an attempt in vain means more often than not that another one was quicker.
     """
 
     def __init__(self, port: Any, clock: IReactorTime, *, kept: bool = False, shared: bool = False) -> None:
