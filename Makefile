@@ -6,6 +6,9 @@ STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
 .PHONY: help venv demo test servers s3-compatibility lint format bench campaign check-wheel constraints clean
+.PHONY: help venv demo test servers s3-compatibility lint format bench audit check-wheel constraints clean
+.PHONY: help venv demo test lint format bench campaign check-wheel constraints clean
+.PHONY: help venv demo test campaign lint format bench check-wheel constraints clean
 
 help: ## Show what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
@@ -53,6 +56,12 @@ campaign: $(STAMP) ## Run the long campaigns: simulated histories, and real proc
 	$(BIN)/python -m tests.simulation --histories $(HISTORIES)
 	$(BIN)/python -m tests.campaigns.laboratory --minutes $(MINUTES) $(if $(SEED),--seed $(SEED))
 	$(BIN)/python -m tests.campaigns.endurance --minutes $(MINUTES)
+
+audit: ## Compare the pinned dependencies with the published advisories; needs the network
+	rm -rf build/audit-venv
+	$(PYTHON) -m venv build/audit-venv
+	build/audit-venv/bin/python -m pip install --quiet --disable-pip-version-check 'pip-audit>=2.7'
+	build/audit-venv/bin/pip-audit --no-deps --disable-pip -r constraints.txt
 
 check-wheel: $(STAMP) ## Install the wheel in a clean environment and look for the plugin
 	$(BIN)/python -m pytest tests/test_packaging.py
