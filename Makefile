@@ -5,10 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test servers s3-compatibility lint format bench campaign check-wheel constraints clean
-.PHONY: help venv demo test servers s3-compatibility lint format bench audit check-wheel constraints clean
-.PHONY: help venv demo test lint format bench campaign check-wheel constraints clean
-.PHONY: help venv demo test campaign lint format bench check-wheel constraints clean
+.PHONY: help venv demo test servers s3-compatibility lint format bench campaign audit check-wheel constraints clean
 
 help: ## Show what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14

@@ -3,12 +3,13 @@ in threads; must never know what a body is for."""
 
 from __future__ import annotations
 
-import zlib
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
 import zstandard
+
+from lf6gateway.disk.compression import INFLATE_ERRORS, Inflater, inflater
 
 _GZIP: Final = 31
 _ZLIB: Final = 15
@@ -68,7 +69,7 @@ class _Zlib:
         self._name = name
         self._queue: deque[bytes] = deque()
         self._rest = b""
-        self._engine: zlib._Decompress | None = None
+        self._engine: Inflater | None = None
         self._withheld = False
         self._done = 0
         self._given = 0
@@ -91,7 +92,7 @@ class _Zlib:
             self._engine = engine
             try:
                 piece = engine.decompress(self._rest, room)
-            except zlib.error:
+            except INFLATE_ERRORS:
                 raise BadCoding(f"the body is not {self._name}, or was damaged on the way") from None
             self._rest = engine.unconsumed_tail
             self._withheld = len(piece) >= room  # there may be more behind it even where all input was read
@@ -105,9 +106,9 @@ class _Zlib:
                 room -= len(piece)
         return pieces
 
-    def _begin(self) -> zlib._Decompress | None:
+    def _begin(self) -> Inflater | None:
         if self._name == "gzip":
-            return zlib.decompressobj(_GZIP)
+            return inflater(_GZIP)
         if self._done:
             raise BadCoding("something follows the end of the deflate body")
         while len(self._rest) < 2:  # two bytes tell which deflate this is
@@ -115,7 +116,7 @@ class _Zlib:
                 return None
             self._rest += self._queue.popleft()
         wrapped = self._rest[0] & 0x0F == 8 and int.from_bytes(self._rest[:2], "big") % 31 == 0
-        return zlib.decompressobj(_ZLIB if wrapped else _RAW_DEFLATE)
+        return inflater(_ZLIB if wrapped else _RAW_DEFLATE)
 
     def finish(self) -> None:
         if self._engine is not None or self._rest or not self._done:
