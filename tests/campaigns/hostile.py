@@ -298,9 +298,9 @@ def campaign(
             "peak memory, MiB": _status(process, "VmHWM") // 1024,
             "memory before, MiB": memory // 1024,
         }
-        eventually(lambda: _descriptors(process) <= descriptors + 20, 60)
+        eventually(lambda: _descriptors(process) <= descriptors + 20, 240)
         figures["descriptors before and after"] = [descriptors, _descriptors(process)]
-        eventually(lambda: not list(gateway.cache.rglob("*.part")), 30)
+        eventually(lambda: not list(gateway.cache.rglob("*.part")), 120)
         figures["exit status"] = gateway.stop()
         figures["left on disk"] = gateway.waiting_files()
         objects = {
