@@ -61,6 +61,11 @@ class Space:
         return self._used
 
     @property
+    def crowded(self) -> bool:
+        """Whether what could be fetched again should not stay: more than half of the spool is in use."""
+        return self._used > self.max_bytes // 2
+
+    @property
     def failing(self) -> bool:
         """Whether the last write or sync failed."""
         return self._failing is not None

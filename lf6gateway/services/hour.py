@@ -136,6 +136,11 @@ class Hour:
         return len(self._found) + len(self._added) + sum(not member.shipped for member in self._members)
 
     @property
+    def holds(self) -> bool:
+        """Whether members that are in the object are still on disk, to write it anew without fetching it."""
+        return any(member.shipped for member in self._members)
+
+    @property
     def waiting_bytes(self) -> int:
         """Their bytes, as far as they were read already."""
         known = [member.file for member in self._members if not member.shipped]

@@ -77,6 +77,7 @@ class HourShipper(Service):
         self._clock = clock
         self._now_ns = now_ns
         self._breaker = breaker
+        self._space = space
         self._unsealed = unsealed
         self._at_once = hours_at_once
         self._policy = policy or RetryPolicy()
@@ -274,7 +275,8 @@ class HourShipper(Service):
         self.failures[error.kind.value if isinstance(error, StoreError) else type(error).__name__] += 1
 
     async def _settle_if_over(self, slot: Slot) -> None:
-        if slot.over(self._now_ns()) and not self._unsealed(slot):
+        over = slot.over(self._now_ns()) and not self._unsealed(slot)
+        if over or (self._space.crowded and self._hours[slot].holds):
             await self._settle(slot)
 
     async def _settle(self, slot: Slot) -> None:
@@ -295,9 +297,8 @@ class HourShipper(Service):
                 slot not in self._running
                 and slot not in self._due
                 and slot not in self._pauses
-                and slot.over(now_ns)
                 and not hour.waiting
-                and not self._unsealed(slot)
+                and ((slot.over(now_ns) and not self._unsealed(slot)) or (self._space.crowded and hour.holds))
             ):
                 self._due.add(slot)
         self._pump()
