@@ -259,7 +259,8 @@ def campaign(
 ) -> dict[str, Any]:
     """Run, and tell what came of it."""
     folder = Path(tempfile.mkdtemp(prefix="lf6gateway-hostile-"))
-    settings = {"http": {"max_connections": idle + 2 * abusive + 100, "idle_timeout": "10m"}, **(config or {})}
+    http = {"max_connections": idle + 2 * abusive + 100, "idle_timeout": "10m"}
+    settings = {**(config or {}), "http": http | dict((config or {}).get("http", {}))}
     gateway = Gateway(folder / "gateway", storage={"directory": str(folder / "objects")}, **settings)
     try:
         gateway.start()

@@ -102,7 +102,10 @@ def reset_memory(process: Process) -> None:
     not os.path.exists("/proc/self/clear_refs"), reason="only Linux tells the most memory a process had"
 )
 def test_each_body_is_answered_as_expected_and_takes_bounded_memory(channel: Channel, tmp_path: Path) -> None:
-    config = {"storage": {"directory": str(tmp_path / "objects")}, "http": {"max_specimen": "16MiB"}, **channel.config}
+    config = {
+        "storage": {"directory": str(tmp_path / "objects")},
+        "http": {"max_specimen": "16MiB", **channel.config.get("http", {})},
+    }
     process = Process(tmp_path / "gateway", **config).start()
     wrong = []
     try:

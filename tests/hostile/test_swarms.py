@@ -26,7 +26,7 @@ def test_a_client_that_behaves_is_served_beside_many_that_do_not(channel: Channe
 
 
 def test_idle_connections_beyond_the_limit_keep_nobody_out(channel: Channel) -> None:
-    config = {"http": {"max_connections": 200}, **channel.config}
+    config = {"http": {"max_connections": 200, **channel.config.get("http", {})}}
     figures = campaign(idle=600, abusive=0, seconds=1.0, config=config)
     assert not wrong(figures), figures
     assert figures["descriptors at the end"] < 260
