@@ -198,6 +198,27 @@ def test_a_removed_object_gets_back_what_the_disk_still_has(tmp_path: Path) -> N
     assert lines(disk.store) == disk.sealed
 
 
+@pytest.mark.parametrize("first", [True, False])
+def test_a_twin_that_writes_between_the_look_and_the_write_loses_nothing(tmp_path: Path, first: bool) -> None:
+    store = MemoryStore()
+    store.without(append_min=1 << 40)
+    disks = [Disk(tmp_path / str(number), store, f"{number:016x}") for number in range(2)]
+    if not first:
+        disks[0].seal(b'{"n":0}\n')
+        assert disks[0].ship()
+    disks[0].seal(b'{"n":1}\n')
+    disks[1].seal(b'{"n":2}\n')
+
+    def race(request: str, key: str) -> None:
+        if request == "put":
+            store.before = None
+            assert disks[1].ship()
+
+    store.before = race
+    assert disks[0].ship()
+    assert sorted(lines(store)) == sorted(disks[0].sealed + disks[1].sealed)
+
+
 @pytest.mark.parametrize("gone", [True, False])
 def test_members_go_only_after_a_last_look_at_the_object(tmp_path: Path, gone: bool) -> None:
     """Somebody removed or replaced it after our write was confirmed."""

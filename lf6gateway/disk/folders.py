@@ -109,6 +109,8 @@ def _hour(fs: FileSystem, root: str, stream: Stream, slot: Slot) -> HourFound:
             fs.unlink(path)
         else:
             _log.warn("not ours, left alone: {path}", path=path)
+    if any(segment.id in sealed for segment in segments):
+        fs.sync_dir(folder)  # the process that sealed it may have been killed before the member's name was durable
     for segment in segments:
         if segment.id in sealed:
             fs.unlink(segment.path)

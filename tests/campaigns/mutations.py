@@ -160,6 +160,13 @@ MUTATIONS = [
         "            if True:\n                raise",
         SEAL,
     ),
+    _m(
+        "a start removes a segment before its member's name is durable",
+        "disk/folders.py",
+        "        fs.sync_dir(folder)  # the process",
+        "        pass  # the process",
+        SEAL,
+    ),
     _m("keys count as what waits", "disk/folders.py", 'if ending != "keys":', "if True:", SEAL),
     _m(
         "a segment that could not be synced is trusted for its keys",
@@ -202,14 +209,14 @@ MUTATIONS = [
         "services/hour.py",
         "condition=Absent()",
         "condition=None",
-        HISTORIES,
+        GROWTH,
     ),
     _m(
         "no condition on a later write",
         "services/hour.py",
         "condition=Unchanged(present.etag)",
         "condition=None",
-        HISTORIES,
+        GROWTH,
     ),
     _m(
         "retried without looking at the cursor",
