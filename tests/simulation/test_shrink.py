@@ -28,7 +28,7 @@ def test_a_disk_that_lies_about_its_sync_is_found_and_told_shortly(
         broken.setattr(disk.Handle, "sync", lambda self: None)
         seed = next(seed for seed in range(200) if _fails(seed))
         short, way = shorten(seed, STEPS, 150)
-        assert short.steps < STEPS // 4
+        assert short.steps < STEPS // 2
         assert fails_with(short) == way
     assert fails_with(short) is None
     with pytest.raises(ValueError, match="does not fail"):
