@@ -491,6 +491,28 @@ def test_an_unforeseen_error_is_no_end(bench: Bench) -> None:
     assert bench.on_disk() == []
 
 
+def test_a_file_that_cannot_be_opened_while_it_is_sent_is_told_in_a_line_and_sent_later(
+    bench: Bench, lines: list[dict[str, Any]]
+) -> None:
+    """Found by the campaign: without a descriptor left, each such specimen left a traceback."""
+    bench.put()
+    broken = [1]
+
+    async def before(what: str, key: str) -> None:
+        if what == "put" and broken:
+            broken.pop()
+            raise OSError(24, "Too many open files", key)
+
+    bench.store.before = before
+    shipper = bench.shipper()
+    shipper.startService()
+    assert len(bench.on_disk()) == 1
+    assert any("Too many open files" in line.get("why", "") for line in lines)
+    assert not any("log_failure" in line for line in lines)
+    bench.clock.pump([1.0] * 3)
+    assert bench.on_disk() == [] and len(bench.store.objects) == 1
+
+
 def test_a_folder_that_cannot_be_listed_is_listed_later_and_new_ones_go_meanwhile(bench: Bench) -> None:
     bench.put()
     broken = [True]

@@ -249,8 +249,12 @@ class SpecimenShipper(Service):
             if outcome.check(CancelledError):
                 self._turns.ended(item)
                 return
-            _log.failure("{path}: an unforeseen error; it is tried again", outcome, path=item.path)
-            self._put_off(item, full_jitter(item.failures + 1, self._retry, self._random))
+            item.unclear = True
+            if outcome.check(OSError):
+                self._trouble(item, f"it could not be read while it was sent: {outcome.value}")
+            else:
+                _log.failure("{path}: an unforeseen error; it is tried again", outcome, path=item.path)
+                self._put_off(item, full_jitter(item.failures + 1, self._retry, self._random))
         self._walk_again()
         self._pump()
 
