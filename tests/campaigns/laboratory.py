@@ -146,9 +146,9 @@ def main() -> None:
     for name, count in counts.items():
         print(f"{name:>36}  {count:>10,}{'   WRONG' if name in WRONG and count else ''}")
     print(json.dumps(counts))
-    again = (
-        f"python -m tests.campaigns.laboratory --seed {seed} --minutes {chosen.minutes:g} --seconds {chosen.seconds:g}"
-    )
+    again = f"python -m tests.campaigns.laboratory --seed {seed} --minutes {chosen.minutes:g}"
+    again += f" --seconds {chosen.seconds:g} --minute {chosen.minute:g} --interval {chosen.interval}"
+    again += f" --only {' '.join(chosen.only)}" if chosen.only else ""
     print(f"again: {again}")
     sys.exit(1 if any(counts.get(name) for name in WRONG) else 0)
 
