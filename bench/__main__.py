@@ -71,7 +71,7 @@ def judge(results: Results) -> None:
         )
     for name in results.found.get(keeping.SEAL, {}):
         results.target(
-            "sealing over its compressor",
+            f"sealing over its compressor: {name}",
             ratio(
                 median(keeping.SEAL, name, "lf6gateway seals", "MiB_a_second"),
                 median(keeping.SEAL, name, "its compressor alone", "MiB_a_second"),

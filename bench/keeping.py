@@ -29,7 +29,7 @@ LEVEL = 6
 _folders = count()
 
 
-def _segment(folder: Path, size: int) -> tuple[Segment, Path, int]:
+def _segment(folder: Path, size: int, batched: bool) -> tuple[Segment, Path, int]:
     """A closed segment of so many bytes, its records as a plain file, and their length."""
     moment = time.time_ns()
     path, plain = folder / f"00000001-{'0' * 32}.seg", folder / "records"
@@ -37,10 +37,10 @@ def _segment(folder: Path, size: int) -> tuple[Segment, Path, int]:
     with path.open("wb") as file, plain.open("wb") as lines:
         file.write(frame.FILE_HEADER)
         for body in samples.batches(size):
-            # As they come: one record a request.
-            for line in body.splitlines(keepends=True):
+            for piece in (body,) if batched else body.splitlines(keepends=True):
                 moment += 1
-                file.write(b"".join(frame.encode(Entry(moment, "user-1", line, 1, None, f"{moment:032x}"))))
+                entry = Entry(moment, "user-1", piece, piece.count(b"\n"), None, f"{moment:032x}")
+                file.write(b"".join(frame.encode(entry)))
             lines.write(body)
             raw += len(body)
     return Segment(Stream.USAGE, Slot.at(moment), 1, "0" * 32, str(path)), plain, raw
@@ -50,42 +50,48 @@ def sealing(results: Results, root: Path, rounds: int, quick: bool) -> None:
     """A segment into a member, beside its compressor alone and others on the same bytes."""
     size = (16 if quick else 256) * MIB
     fs = OsFileSystem()
-    folder = root / f"seal-{next(_folders)}"
-    folder.mkdir()
-    segment, plain, raw = _segment(folder, size)
-    quarantine = Quarantine(fs, str(folder))
-    row = f"{raw / MIB:.0f} MiB of records, level {LEVEL}"
-    for _ in range(rounds):
-        kept = folder / "kept"
-        os.link(segment.path, kept)
-        begun = time.perf_counter()
-        done = seal(fs, segment, spool="0" * 32, level=LEVEL, quarantine=quarantine)
-        spent = time.perf_counter() - begun
-        os.rename(kept, segment.path)
-        assert done.member_file is not None
-        results.add(
-            SEAL,
-            row,
-            "lf6gateway seals",
-            MiB_a_second=raw / MIB / spent,
-            size_ratio=raw / done.member_file.member.packed_bytes,
-        )
-        os.unlink(done.member_file.path)
-        packer = raw_deflate(LEVEL)
-        spent, packed = 0.0, 0
-        with plain.open("rb") as file:
-            while piece := file.read(MIB):
-                begun = time.perf_counter()
-                packed += len(packer.compress(piece))
-                spent += time.perf_counter() - begun
-        results.add(SEAL, row, "its compressor alone", MiB_a_second=raw / MIB / spent, size_ratio=raw / packed)
-        for name, command in (("gzip -6", ["gzip", "-6"]), ("pigz -6", ["pigz", "-6"])):
-            speed = probes.compressor(command, plain)
-            if speed is None:
-                results.skip(name, "not installed")
-            else:
-                results.add(SEAL, row, name, MiB_a_second=speed)
-    shutil.rmtree(folder)
+    for batched, kind in ((False, "a record a request"), (True, "a thousand a request")):
+        folder = root / f"seal-{next(_folders)}"
+        folder.mkdir()
+        segment, plain, raw = _segment(folder, size, batched)
+        quarantine = Quarantine(fs, str(folder))
+        row = f"{raw / MIB:.0f} MiB, {kind}"
+        for _ in range(rounds):
+            kept = folder / "kept"
+            os.link(segment.path, kept)
+            begun, used = time.perf_counter(), time.process_time()
+            done = seal(fs, segment, spool="0" * 32, level=LEVEL, quarantine=quarantine)
+            spent, used = time.perf_counter() - begun, time.process_time() - used
+            os.rename(kept, segment.path)
+            assert done.member_file is not None
+            packed = done.member_file.member.packed_bytes
+            results.add(
+                SEAL,
+                row,
+                "lf6gateway seals",
+                MiB_a_second=raw / MIB / spent,
+                cpu_s_a_GiB=used / raw * 2**30,
+                size_ratio=raw / packed,
+            )
+            os.unlink(done.member_file.path)
+            packer = raw_deflate(LEVEL)
+            spent, packed = 0.0, 0
+            with plain.open("rb") as file:
+                while piece := file.read(MIB):
+                    begun = time.perf_counter()
+                    packed += len(packer.compress(piece))
+                    spent += time.perf_counter() - begun
+            packed += len(packer.flush())
+            results.add(SEAL, row, "its compressor alone", MiB_a_second=raw / MIB / spent, size_ratio=raw / packed)
+            for name, command in (("gzip -6", ["gzip", "-6"]), ("pigz -6", ["pigz", "-6"])):
+                if not batched:
+                    continue
+                speed = probes.compressor(command, plain)
+                if speed is None:
+                    results.skip(name, "not installed")
+                else:
+                    results.add(SEAL, row, name, MiB_a_second=speed)
+        shutil.rmtree(folder)
 
 
 def starting(results: Results, root: Path, quick: bool) -> None:

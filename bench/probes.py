@@ -9,12 +9,13 @@ import statistics
 import subprocess
 import threading
 import time
-import zlib
 from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import zstandard
+
+from lf6gateway.disk.compression import inflater as inflating
 
 MIB = 1024 * 1024
 
@@ -107,7 +108,7 @@ def parser(batch: bytes) -> float:
 def inflater(body: bytes, coding: str, size: int) -> float:
     """The inflater alone, in MiB of decoded bytes."""
     if coding == "gzip":
-        return rate(size, lambda: zlib.decompress(body, 31))
+        return rate(size, lambda: inflating(31).decompress(body, size))
     return rate(size, lambda: zstandard.ZstdDecompressor().decompress(body))
 
 

@@ -111,12 +111,13 @@ def batched(results: Results, root: Path, rounds: int, quick: bool) -> None:
             plain = [samples.batch(length, seed) for seed in range(8)]
             size = len(plain[0])
             row = f"{length} records, {size >> 10} KiB"
-            for coding in (None, "gzip", "zstd"):
+            for coding, sealing in ((None, True), (None, False), ("gzip", True), ("zstd", True)):
                 bodies = [samples.encoded(one, coding) for one in plain]
                 headers = {"Content-Type": "application/x-ndjson"}
                 if coding is not None:
                     headers["Content-Encoding"] = coding
-                with servers.gateway(root / f"batch-{next(_folders)}") as server:
+                later = {} if sealing else {"aggregation": {"segment_bytes": "4GiB"}}
+                with servers.gateway(root / f"batch-{next(_folders)}", **later) as server:
                     load = wrk.put(
                         server.port, "/usage", bodies, connections=8, seconds=1 if quick else 5, headers=headers
                     )
@@ -124,7 +125,7 @@ def batched(results: Results, root: Path, rounds: int, quick: bool) -> None:
                 results.add(
                     BATCHES,
                     row,
-                    f"lf6gateway, {coding or 'plain'}",
+                    f"lf6gateway, {coding or 'plain'}{'' if sealing else ', sealed later'}",
                     MiB_a_second=load.rate * size / MIB,
                     records_a_second=load.rate * length,
                     p50_ms=load.p50,
