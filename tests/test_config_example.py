@@ -18,17 +18,26 @@ WITHOUT_HASH = re.sub(r"^( *)#(?=[a-z])", r"\1", TEXT, flags=re.MULTILINE)
 SHOWN_WITH_AN_EXAMPLE = {"hostname", "storage.directory", "s3.usage_prefix", "s3.error_prefix", "s3.specimen_prefix"}
 SHOWN_WITH_AN_EXAMPLE |= {"aws." + name for name in ("access_key_id", "secret_access_key", "session_token")}
 SHOWN_WITH_AN_EXAMPLE |= {"aws.endpoint", "aws.profile", "aws.ca_bundle", *REQUIRED}
+SHOWN_WITH_AN_EXAMPLE |= {"http.tls.certificate", "http.tls.key", "http.tls.client_ca", "audit.file"}
+SHOWN_WITH_AN_EXAMPLE |= {"auth.tokens_file", "auth.jwt_issuer", "auth.jwt_keys"}
+SHOWN_WITH_AN_EXAMPLE |= {f"limits.{who}_{what}" for who in ("user", "address") for what in ("requests", "bytes")}
+SHOWN_WITH_AN_EXAMPLE |= {f"limits.daily_{stream}_bytes" for stream in ("usage", "error", "specimen")}
 
 
 def parsed(text: str) -> Settings:
     return parse_settings(text, "config.example.yml", {}, cwd="/", hostname="machine")
 
 
-def shown() -> dict[str, object]:
+def flat(mapping: dict[str, object], before: str = "") -> dict[str, object]:
     found: dict[str, object] = {}
-    for key, value in yaml.safe_load(WITHOUT_HASH).items():
-        found.update({f"{key}.{name}": one for name, one in value.items()} if isinstance(value, dict) else {key: value})
+    for key, value in mapping.items():
+        found.update(flat(value, f"{before}{key}.") if isinstance(value, dict) else {before + key: value})
     return found
+
+
+def shown() -> dict[str, object]:
+    # As the program reads it: on and off are words, not yes and no.
+    return flat(yaml.load(WITHOUT_HASH, yaml.BaseLoader))
 
 
 def test_it_works_as_it_is_and_changes_no_default() -> None:
@@ -56,8 +65,10 @@ def test_the_defaults_it_shows_are_the_defaults_of_the_program() -> None:
     for key, value in shown().items():
         if key in SHOWN_WITH_AN_EXAMPLE:
             continue
-        section, _, name = key.rpartition(".")
-        given = f"{section}: {{{name}: {value}}}" if section else f"{name}: {value}"
+        given: object = value
+        for name in reversed(key.split(".")):
+            given = {name: given}
+        given = yaml.safe_dump(given)
         settings = parsed(f"storage: {{directory: /srv}}\n{given}")
         assert plain_value(settings, key) == plain_value(bare, key), key
         compared += 1

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 import pytest
 import yaml
 from hypothesis import given
+from hypothesis import settings as quietly
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
@@ -92,7 +93,40 @@ EXAMPLES = {
     "http.channel": "twisted",
     "log.level": "debug",
     "log.format": "json",
+    "http.trusted_proxies": "10.0.0.0/8 unix",
+    "http.forwarded_field": "Forwarded",
+    "http.proxy_protocol": "on",
+    "http.tls.certificate": "/cert.pem",
+    "http.tls.key": "/key.pem",
+    "http.tls.client_ca": "/ca.pem",
+    "http.tls.client_certificate": "optional",
+    "auth.mode": "tokens",
+    "auth.tokens_file": "/tokens",
+    "auth.jwt_issuer": "https://issuer/",
+    "auth.jwt_audience": "one two",
+    "auth.jwt_algorithms": "EdDSA PS512",
+    "auth.jwt_keys": "https://issuer/keys",
+    "auth.jwt_user_claim": "email",
+    "auth.certificate_user": "ignored",
+    "limits.allow": "192.0.2.0/24",
+    "limits.deny": "2001:db8::/32 192.0.2.7",
+    "limits.user_requests": "5/1s",
+    "limits.user_bytes": "5MiB/1s",
+    "limits.address_requests": "6/1s",
+    "limits.address_bytes": "6MiB/1s",
+    "limits.daily_usage_bytes": "1MiB",
+    "limits.daily_error_bytes": "2MiB",
+    "limits.daily_specimen_bytes": "3MiB",
+    "audit.file": "/audit",
 }
+BESIDE = {
+    "http.tls.certificate": {"http.tls.key"},
+    "http.tls.key": {"http.tls.certificate"},
+    "http.tls.client_ca": {"http.tls.key", "http.tls.certificate"},
+    "auth.mode": {"auth.tokens_file"},
+    "http.proxy_protocol": {"http.trusted_proxies"},
+}
+"""The keys that another one needs beside it."""
 
 
 def example(key: str) -> str:
@@ -118,13 +152,15 @@ def test_every_key_is_overridden_by_its_environment_variable_in_the_file_or_not(
         environ = {variable(one): EXAMPLES[one] for one in EXAMPLES if one.endswith(("key_id", "access_key"))} | environ
     if key == "storage.directory":
         base = ""
+    environ |= {variable(one): EXAMPLES[one] for one in BESIDE.get(key, ())}
     from_environment = value_of(parsed(base, environ), key)
     assert from_environment != value_of(parsed(FOLDER if not key.startswith("s3.") else S3), key)
 
     section, _, name = key.rpartition(".")
     if section in ("", "http", "log", "upload", "spool", "aggregation", "shutdown", "idempotency"):
         written = f"{section}: {{{name}: '{text}'}}\n" if section else f"{name}: '{text}'\n"
-        assert value_of(parsed(base + written), key) == from_environment
+        beside = {variable(one): EXAMPLES[one] for one in BESIDE.get(key, ())}
+        assert value_of(parsed(base + written, beside), key) == from_environment
         # The file says one thing, the environment another: the environment counts.
         other = parsed(base + written.replace(text, str(plain_value(parsed(FOLDER), key))), environ)
         assert value_of(other, key) == from_environment
@@ -490,6 +526,7 @@ def test_any_text_gives_settings_or_problems(text: str) -> None:
             assert "\n" not in str(problem)
 
 
+@quietly(deadline=None)  # how long it takes is the machine's affair
 @given(
     st.recursive(
         st.none() | st.booleans() | st.integers() | st.floats() | st.text(max_size=10),
@@ -512,6 +549,42 @@ def test_any_tree_gives_settings_or_problems(tree: object) -> None:
             assert str(problem).isprintable()
 
 
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("auth: {mode: tokens}", "auth.mode tokens needs auth.tokens_file"),
+        ("auth: {mode: jwt, jwt_issuer: me, jwt_keys: /k}", "auth.mode jwt needs auth.jwt_audience"),
+        ("auth: {mode: jwt, jwt_audience: a, jwt_keys: /k}", "auth.mode jwt needs auth.jwt_issuer"),
+        ("auth: {jwt_algorithms: [HS256]}", "a shared secret (HS256) or no signature (none) is never taken"),
+        ("auth: {jwt_algorithms: none}", "none is not one of"),
+        ("auth: {jwt_keys: 'http://example.com/keys'}", "is not an https URL"),
+        ("auth: {jwt_keys: 'http://abc.de/keys'}", "is not an https URL"),
+        ("auth: {jwt_keys: 'https://me:secret@example.com/keys'}", "has a user name or a fragment"),
+        ("http: {tls: {certificate: /c}}", "http.tls.certificate: is set without http.tls.key"),
+        ("http: {tls: {client_ca: /c}}", "http.tls.client_ca: is set without http.tls.certificate"),
+        ("http: {tls: {certifcate: /c}}", "did you mean http.tls.certificate?"),
+        ("http: {proxy_protocol: on}", "no proxy is trusted"),
+        ("http: {trusted_proxies: [10.0.0.1/8]}", "write 10.0.0.0/8, or the address alone"),
+        ("limits: {deny: [example.com]}", "'example.com' is no network"),
+        ("limits: {user_requests: 600}", "is no rate; write it like 600/1m"),
+        ("limits: {user_requests: 1MiB/1m}", "does not begin with a whole number"),
+        ("limits: {user_bytes: 10MiB/5}", "write it like 100MiB/1m"),
+        ("limits: {user_bytes: 0/5s}", "must be from 1 to"),
+    ],
+)
+def test_who_may_send_and_how_much_is_checked(text: str, words: str) -> None:
+    said = only(FOLDER + text)
+    assert words in said.replace('"', "'")
+    assert "secret@" not in said
+
+
+def test_keys_two_levels_deep_are_read_and_printed() -> None:
+    settings = parsed(FOLDER + "http: {tls: {certificate: c.pem, key: /k.pem}, trusted_proxies: ['::1', unix]}")
+    assert (settings.http.tls.certificate, settings.http.tls.key) == ("/home/me/c.pem", "/k.pem")
+    assert settings.http.trusted_proxies.names == ("::1/128", "unix")
+    assert yaml.safe_load(masked_yaml(settings))["http"]["tls"]["key"] == "/k.pem"
+
+
 @pytest.mark.parametrize(("text", "processes"), [("auto", 6), ("1", 1), ("3", 3)])
 def test_workers_are_a_number_or_as_many_as_there_are_processors(text: str, processes: int) -> None:
     assert parsed(FOLDER + f"workers: {text}\n").processes(6) == processes
@@ -528,3 +601,21 @@ def test_workers_cannot_share_an_endpoint_that_is_wrapped() -> None:
     assert parsed(text).workers == 1
     with pytest.raises(SettingsError, match="cannot be shared"):
         parsed(text + "workers: 2\n")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "auth: {mode: tokens, tokens_file: /t}",
+        "limits: {user_requests: 5/1s}",
+        "limits: {deny: [192.0.2.7]}",
+        "limits: {daily_error_bytes: 5MiB}",
+        "audit: {file: /a}",
+        "http: {tls: {certificate: /c, key: /k}}",
+        "http: {proxy_protocol: on, trusted_proxies: [192.0.2.7]}",
+    ],
+)
+def test_what_one_process_must_decide_is_not_for_several_workers(text: str) -> None:
+    assert parsed(FOLDER + text).workers == 1
+    for workers in ("2", "auto"):
+        assert "is not for several workers; set workers: 1" in only(FOLDER + f"workers: {workers}\n" + text)

@@ -102,6 +102,11 @@ class GatewayChannel(Connection, HTTPChannel):
         request.head_received(
             self._command, self._path, self._version, self.length, told=self._transferDecoder is not None
         )
+        # Where the body is held back from its first byte on, its sender is told to send it once it is wanted.
+        if not (self.continue_awaited and self._held and request.awaits_body):
+            self._continue(request)
+
+    def _continue(self, request: GatewayRequest) -> None:
         if self.continue_awaited and request.awaits_body:
             self._send100Continue()
         self.continue_awaited = False
@@ -179,6 +184,8 @@ class GatewayChannel(Connection, HTTPChannel):
         """Read on."""
         if self._held:
             self._held = False
+            if self.continue_awaited and self.requests[-1].awaits_body:
+                self._continue(self.requests[-1])
             self._begin_window()
             if not self._waitingForTransport:
                 self._networkProducer.resumeProducing()

@@ -8,13 +8,16 @@ import os
 import socket
 import sys
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 from twisted.internet import task
 from twisted.internet.defer import Deferred
 
 from lf6gateway.disk.settings_file import load_settings
+from lf6gateway.edges import token_command
 from lf6gateway.edges.check import check_stores
+from lf6gateway.edges.check_access import check_access
 from lf6gateway.services.outlets import Outlets
 from lf6gateway.services.threads import Threads
 from lf6gateway.values.settings import Settings
@@ -42,18 +45,17 @@ def _parser() -> argparse.ArgumentParser:
     check.add_argument(
         "--print", action="store_true", dest="show", help="print the settings in force, secrets masked, and stop there"
     )
+    token_command.add_parser(commands)
     return parser
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command and exit with its status."""
     chosen = _parser().parse_args(arguments)
-    try:
-        settings = load_settings(
-            chosen.config, default=DEFAULT_CONFIG, environ=os.environ, cwd=os.getcwd(), hostname=socket.gethostname()
-        )
-    except SettingsError as error:
-        raise SystemExit(str(error)) from error
+    if chosen.command == "token":
+        _token(chosen)
+        return
+    settings = _settings(chosen.config)
     if chosen.show:
         sys.stdout.write(masked_yaml(settings))
         return
@@ -61,12 +63,35 @@ def main(arguments: Sequence[str] | None = None) -> None:
     task.react(lambda reactor: Deferred.fromCoroutine(_check(reactor, settings)))
 
 
+def _settings(config: str | None) -> Settings:
+    try:
+        return load_settings(
+            config, default=DEFAULT_CONFIG, environ=os.environ, cwd=os.getcwd(), hostname=socket.gethostname()
+        )
+    except SettingsError as error:
+        raise SystemExit(str(error)) from error
+
+
+def _token(chosen: argparse.Namespace) -> None:
+    path, audit = chosen.file, None
+    if path is None:
+        settings = _settings(chosen.config)
+        path, audit = settings.auth.tokens_file, settings.audit.file
+        if path is None:
+            raise SystemExit("the configuration names no auth.tokens_file; set it, or name the file with --file")
+    try:
+        token_command.run(chosen, os.path.abspath(path), partial(token_command.audited, audit))
+    except token_command.Refusal as error:
+        raise SystemExit(f"lf6gateway: {error}") from error
+
+
 async def _check(reactor: Any, settings: Settings) -> None:
     threads = Threads(reactor, "check", 2)
     threads.startService()
     outlets = Outlets(settings, reactor=reactor, offload=threads, spool="check")
     try:
-        fine = await check_stores(
+        fine = await check_access(settings, reactor, threads, lambda line: print(line, flush=True))
+        fine &= await check_stores(
             {stream.value: store for stream, store in outlets.stores.items()},
             {stream.value: prefix for stream, prefix in outlets.prefixes.items()},
             lambda line: print(line, flush=True),

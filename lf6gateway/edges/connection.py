@@ -10,6 +10,7 @@ from twisted.internet.interfaces import ISSLTransport, ITCPTransport
 
 from lf6gateway.edges import problems
 from lf6gateway.edges.deadline import Deadline
+from lf6gateway.edges.tls import certified_user
 from lf6gateway.values.limits import Limits
 from lf6gateway.values.problem import Problem
 
@@ -39,6 +40,7 @@ class SiteLike(Protocol):
 
     limits: Limits
     draining: bool
+    certified: bool
     reactor: Any
 
     def connected(self, channel: Any) -> Problem | None:
@@ -62,10 +64,19 @@ class Connection:
         self.since = 0.0
         """When its stage began, where that is one of waiting for the other side."""
         self.ending = False
+        self._certified: tuple[str | None] | None = None
         self._held = False
         self._lingered = 0
         self._window_start = 0.0
         self._window_bytes = 0
+
+    def certified_user(self) -> str | None:
+        """The user whom the client's certificate names, where users are named so."""
+        if not self.site.certified:
+            return None
+        if self._certified is None:
+            self._certified = (certified_user(self.transport),)
+        return self._certified[0]
 
     # What a channel must say.
 

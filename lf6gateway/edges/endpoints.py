@@ -23,7 +23,7 @@ from lf6gateway.edges.intake import (
     most_encoded,
 )
 from lf6gateway.edges.memory import Memory
-from lf6gateway.edges.message import ACKNOWLEDGED, Answer, Fields, Flow, Head, Intake
+from lf6gateway.edges.message import ACKNOWLEDGED, Answer, Fields, Flow, Guard, Head, Intake
 from lf6gateway.edges.room import Room
 from lf6gateway.services.receiving import Takes
 from lf6gateway.values.limits import Limits
@@ -46,11 +46,12 @@ _READY: Final = Answer(200, _PLAIN_ANSWER, b'{"status":"ready"}')
 @define
 class Door:
     """What all endpoints share: ``memory`` for bodies of records, ``places`` for specimens, which are open files.
-    ``log_requests`` may be changed while requests come in.
+    ``log_requests`` and ``guard`` may be changed while requests come in.
 
     :param offload: where bodies are decoded and large ones checked.
     :param identify: who finds the user of a request.
     :param log_requests: write a line about each request, at debug level.
+    :param guard: who stands before the endpoints that take data; ``None``: whoever ``identify`` finds may send.
     """
 
     receiver: Takes
@@ -58,6 +59,7 @@ class Door:
     offload: Offload
     identify: Identify = token_is_name
     log_requests: bool = False
+    guard: Guard | None = None
     memory: Memory = field(init=False)
     places: Room = field(factory=Room, init=False)
 
@@ -78,9 +80,14 @@ class Records:
     _stream: Stream
 
     def open(self, head: Head, flow: Flow) -> Answer | Intake:
-        door = self._door
         _check_method(head, SENDING)
-        user = door.identify(head.fields, self._stream)
+        door = self._door
+        if door.guard is not None:
+            return door.guard.open(self, self._stream, head, flow)
+        return self.open_for(door.identify(head.fields, self._stream), head, flow)
+
+    def open_for(self, user: str, head: Head, flow: Flow) -> Answer | Intake:
+        door = self._door
         coding = _coding(head.fields)
         batch = _is_batch(head.fields)
         most = door.limits.max_batch if batch else door.limits.max_report
@@ -112,9 +119,14 @@ class Specimens:
     _door: Door
 
     def open(self, head: Head, flow: Flow) -> Answer | Intake:
-        door = self._door
         _check_method(head, SENDING)
-        user = door.identify(head.fields, Stream.SPECIMEN)
+        door = self._door
+        if door.guard is not None:
+            return door.guard.open(self, Stream.SPECIMEN, head, flow)
+        return self.open_for(door.identify(head.fields, Stream.SPECIMEN), head, flow)
+
+    def open_for(self, user: str, head: Head, flow: Flow) -> Answer | Intake:
+        door = self._door
         coding = _coding(head.fields)
         most = door.limits.max_specimen
         _check_length(head, most, coding)

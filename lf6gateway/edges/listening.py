@@ -4,24 +4,32 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
+from twisted.internet.interfaces import IProtocolFactory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from lf6gateway.edges.crew import Crew
 from lf6gateway.edges.descriptors import limits_of
-from lf6gateway.edges.mounting import gateway_resource
+from lf6gateway.edges.mounting import gateway_resource, set_guard
 from lf6gateway.edges.ports import Bound, hold, listen, tell
+from lf6gateway.edges.proxied import ProxiedFactory
 from lf6gateway.edges.resources import GatewayResource
 from lf6gateway.edges.site import GatewaySite
+from lf6gateway.edges.tls import CurrentTls
 from lf6gateway.services.gateway import GatewayService
 from lf6gateway.services.surroundings import Surroundings
+from lf6gateway.values.networks import is_loopback
 from lf6gateway.values.settings import Settings
 
 _log = Logger()
+
+ENCRYPTED: Final = frozenset({"tcp", "tcp6", "systemd", "fd"})
+"""The kinds of endpoints that speak TLS where ``http.tls`` is set; a ``unix`` one leads to this machine alone, and an
+``ssl`` one has a certificate of its own."""
 
 
 class ListeningGateway(Service):
@@ -44,6 +52,7 @@ class ListeningGateway(Service):
         self._crew: Crew | None = None
         self._hurried = False
         self._site: GatewaySite | None = None
+        self._tls: CurrentTls | None = None
         self._resource: GatewayResource | None = None
         self._draining: Deferred[None] | None = None
 
@@ -82,8 +91,14 @@ class ListeningGateway(Service):
                 self._resource, limits_of(settings), reactor=self._reactor, channel=settings.http.channel
             )
             self._resource.door.set_limits(self._site.limits)
-            self._ports = await listen(self._reactor, self._site, self._bound, self._endpoints)
-            tell(port.getHost() for port in self._ports)
+            if settings.http.tls.certificate is not None:
+                self._tls = CurrentTls(
+                    settings.http.tls, clock=self._reactor, offload=self._gateway.assembly.decode_threads
+                )
+                await self._tls.start()
+                self._site.certified = settings.http.tls.client_ca is not None
+            self._ports = await listen(self._reactor, self._site, self._bound, self._endpoints, self._around)
+            self._tell([port.getHost() for port in self._ports])
 
     async def _with_workers(self, count: int) -> None:
         self._ports = await hold(self._reactor, self._endpoints)
@@ -92,7 +107,29 @@ class ListeningGateway(Service):
         self._crew = Crew(self._gateway, count=count, sockets=sockets, reactor=self._reactor)
         self._crew.startService()
         await self._crew.started
-        tell([*(one.address for one in self._bound), *(port.getHost() for port in self._ports)])
+        self._tell([*(one.address for one in self._bound), *(port.getHost() for port in self._ports)])
+
+    def _tell(self, hosts: Sequence[Any]) -> None:
+        tell(hosts)
+        self._warn_if_open(hosts)
+
+    def _around(self, kind: str, factory: IProtocolFactory) -> IProtocolFactory:
+        """What comes before HTTP on an endpoint: TLS, and outside of it the header of a proxy."""
+        if self._tls is not None and kind in ENCRYPTED:
+            factory = self._tls.around(factory)
+        if self._gateway.settings.http.proxy_protocol == "on":
+            factory = ProxiedFactory(factory, lambda: self._gateway.settings.http.trusted_proxies)
+        return factory
+
+    def _warn_if_open(self, hosts: Sequence[object]) -> None:
+        reached = open_to(self._gateway.settings, hosts)
+        if reached:
+            _log.warn(
+                "auth.mode is open, and the port is not on this machine's loopback alone ({addresses}): whoever "
+                "reaches it can send under any user's name; set auth.mode to tokens or jwt, or see to it that only "
+                "those who may send reach it",
+                addresses=", ".join(reached),
+            )
 
     def reconfigure(self, settings: Settings) -> None:
         """See ``GatewayService``; the limits of requests change with the next one."""
@@ -103,6 +140,15 @@ class ListeningGateway(Service):
             self._site.limits = limits = limits_of(settings)
             self._resource.door.set_limits(limits)
             self._resource.door.log_requests = settings.log.level == "debug"
+            set_guard(self._resource.door, self._gateway)
+        if self._tls is not None:
+            Deferred.fromCoroutine(self._tls.reread()).addErrback(
+                lambda failure: _log.failure("the certificate could not be read again", failure)
+            )
+
+    def reopen(self) -> None:
+        """Files of ours were renamed away: go on with new ones."""
+        self._gateway.access.reopen_audit()
 
     def stopService(self) -> Deferred[None]:
         """Close the port, answer what is in flight, stop the gateway."""
@@ -122,6 +168,8 @@ class ListeningGateway(Service):
             self._site.cut()
         if self._crew is not None and not await self._see_off(self._crew.stopService(), deadline):
             _log.warn("the workers were ended, for the time is over")
+        if self._tls is not None:
+            await self._tls.stop()
         self._gateway.shorten(self._reactor.seconds() - begun)
         await self._gateway.stopService()
 
@@ -142,3 +190,15 @@ class ListeningGateway(Service):
         finally:
             self._draining = None
         return not late
+
+
+def open_to(settings: Settings, hosts: Sequence[object]) -> list[str]:
+    """The addresses of ports on which other machines can send under any name; none where users are proven.
+
+    :param hosts: the addresses of all ports.
+    """
+    tls = settings.http.tls
+    certified = tls.client_ca is not None and tls.client_certificate == "required"
+    if settings.auth.mode != "open" or certified:
+        return []
+    return [str(host) for host in hosts if not is_loopback(str(getattr(host, "host", "")))]

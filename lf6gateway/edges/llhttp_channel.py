@@ -71,9 +71,6 @@ class LlhttpChannel(Turns, Protocol):
 
     def connectionMade(self) -> None:
         """A client has connected."""
-        transport = self.transport
-        address = transport.getPeer()
-        self._peer = str(getattr(address, "host", None) or address)
         self._begin_sending()
         self._begin()
 
@@ -339,15 +336,23 @@ class LlhttpChannel(Turns, Protocol):
         self.continue_awaited = not request.whole and not request.pieces and request.awaits_continue
         assert request.found is not None
         endpoint, door = request.found
+        if not self._peer:  # not before: a proxy's header, which says it, comes with the first bytes
+            address = self.transport.getPeer()
+            self._peer = str(getattr(address, "host", None) or address)
         request.begin(endpoint, self._peer, log_requests=door.log_requests)
-        if self.continue_awaited and self._current is request and not request.answered_early:
-            self._write(_CONTINUE)
-        self.continue_awaited = False
+        # Where the body is held back from its first byte on, its sender is told to send it once it is wanted.
+        if not (self.continue_awaited and self._held and self._current is request and not request.answered_early):
+            self._continue(request)
         for piece in request.pieces:
             if self._current is request and not self.ending:
                 request.data(piece)
         if request.whole and self._current is request and not self.ending:
             request.complete()
+
+    def _continue(self, request: LlhttpRequest) -> None:
+        if self.continue_awaited and self._current is request and not request.answered_early:
+            self._write(_CONTINUE)
+        self.continue_awaited = False
 
     def awaits_body(self) -> bool:
         """Whether somebody is there for the body that comes in."""
@@ -364,6 +369,8 @@ class LlhttpChannel(Turns, Protocol):
         """Read on."""
         if self._held:
             self._held = False
+            if self.continue_awaited and self._current is not None and not self._current.answered_early:
+                self._continue(self._current)
             if self.stage is Stage.BODY:
                 self._begin_window()
             self._pace()

@@ -131,6 +131,7 @@ class LlhttpRequest:
             self.chunked,
             peer,
             request_id_of(self.fields),
+            self._channel.certified_user(),
         )
         self._exchange = exchange = Exchange(endpoint, head, self, self._answered, log_requests=log_requests)
         exchange.open()

@@ -14,6 +14,7 @@ import msgspec
 from twisted.python.failure import Failure
 
 from lf6gateway.values.problem import CONTENT_TYPE, Problem
+from lf6gateway.values.stream import Stream
 
 _SANE_ID: Final = re.compile(rb"[A-Za-z0-9._-]{1,128}")
 
@@ -25,6 +26,7 @@ class Head(msgspec.Struct, frozen=True):
     """What is known of a request before its body.
 
     ``length`` is that of the body in bytes; ``None``: not told (``chunked``), or, where not even chunked, no body.
+    ``certified`` is the user that the connection itself has proven, by the client's certificate.
     """
 
     method: bytes
@@ -35,6 +37,7 @@ class Head(msgspec.Struct, frozen=True):
     chunked: bool
     peer: str
     request_id: str
+    certified: str | None = None
 
 
 class _Ids:
@@ -123,3 +126,17 @@ class Endpoint(Protocol):
 
         :raises Refused: a problem is the answer.
         """
+
+
+class Inside(Protocol):
+    """What answers the requests to one path once it is known whose they are."""
+
+    def open_for(self, user: str, head: Head, flow: Flow) -> Answer | Intake:
+        """As ``Endpoint.open``, for a user who may send this."""
+
+
+class Guard(Protocol):
+    """Stands before the endpoints that take data, where not everybody may send everything."""
+
+    def open(self, inside: Inside, stream: Stream, head: Head, flow: Flow) -> Answer | Intake:
+        """As ``Endpoint.open``: finds out whose the request is, and lets it in or refuses it."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import errno
 import socket
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Final
 
 from attrs import define
@@ -171,9 +171,15 @@ def _resting(port: IListeningPort, clock: IReactorTime, *, kept: bool) -> IListe
 
 
 async def listen(
-    reactor: IReactorSocket, factory: IProtocolFactory, bound: Sequence[Bound], strings: Sequence[str]
+    reactor: IReactorSocket,
+    factory: IProtocolFactory,
+    bound: Sequence[Bound],
+    strings: Sequence[str],
+    around: Callable[[str, IProtocolFactory], IProtocolFactory] = lambda kind, factory: factory,
 ) -> list[IListeningPort]:
     """Accept connections for a factory on bound sockets and on Twisted endpoint strings.
+
+    :param around: what stands around the factory on an endpoint of a kind (``tcp``, ``unix``, ...): TLS, for instance.
 
     :raises PortTaken: an endpoint string cannot be listened on; what was opened before it is closed again.
     """
@@ -181,12 +187,13 @@ async def listen(
     clock = IReactorTime(reactor)
     try:
         for one in bound:
-            port = await one.endpoint(reactor).listen(factory)
+            port = await one.endpoint(reactor).listen(around("tcp", factory))
             ports.append(_resting(port, clock, kept=one.inherited))
             one.socket.detach()  # the reactor has a duplicate, and has closed this one
         for text in strings:
             try:
-                ports.append(_resting(await serverFromString(reactor, text).listen(factory), clock, kept=False))
+                wrapped = around(text.partition(":")[0], factory)
+                ports.append(_resting(await serverFromString(reactor, text).listen(wrapped), clock, kept=False))
             except Exception as error:
                 raise _not_listening(text, error) from error
     except BaseException:

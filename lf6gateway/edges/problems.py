@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from typing import Final
 
 from lf6gateway.edges.body import CODINGS
+from lf6gateway.values.allowance import Exceeded
 from lf6gateway.values.json_record import JsonProblem, RecordTooLong
 from lf6gateway.values.problem import Problem
 
@@ -48,6 +49,58 @@ def no_user() -> Problem:
         "the request names no user; send USER_TOKEN, User-Token or Authorization: Bearer",
         headers=((b"WWW-Authenticate", b'Bearer realm="lf6gateway"'),),
     )
+
+
+def bad_token() -> Problem:
+    """401: a token that lets nobody in; the same words whatever is wrong with it."""
+    return Problem(
+        401,
+        "bad-token",
+        "Unauthorized",
+        "the token is not accepted",
+        headers=((b"WWW-Authenticate", b'Bearer realm="lf6gateway", error="invalid_token"'),),
+    )
+
+
+def no_certified_user() -> Problem:
+    """401: the client's certificate is good, and names nobody."""
+    return Problem(
+        401,
+        "no-user",
+        "Unauthorized",
+        "the client's certificate names no user; its subject needs one common name that a user can have",
+        headers=((b"WWW-Authenticate", b'Bearer realm="lf6gateway"'),),
+    )
+
+
+def address_not_allowed() -> Problem:
+    """403: nothing is taken from that address."""
+    return Problem(403, "address-not-allowed", "Forbidden", "nothing is taken from the address that this comes from")
+
+
+def too_much(exceeded: Exceeded) -> Problem:
+    """429: more than is allowed in a span, or in a day."""
+    daily = exceeded.policy.startswith("daily-")
+    what = "bytes" if exceeded.of_bytes else "requests"
+    return Problem(
+        429,
+        "quota-exceeded" if daily else "too-many-requests",
+        "Too many requests",
+        f"{exceeded.quota} {what} in {exceeded.window_s} s are allowed here, and {exceeded.left} are left",
+        retry_after=exceeded.wait_s,
+        headers=exceeded.fields,
+        more={"policy": exceeded.policy},
+    )
+
+
+def not_for_you(stream: str) -> Problem:
+    """403: the user is known, and may not send this."""
+    return Problem(403, "stream-not-allowed", "Forbidden", f"this token is not for sending to /{stream}")
+
+
+def cannot_tell() -> Problem:
+    """503: whose a token is cannot be found out now."""
+    return unavailable("identity_unavailable", "whose the token is cannot be found out at this moment", 2)
 
 
 def not_found() -> Problem:

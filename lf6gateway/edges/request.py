@@ -61,6 +61,7 @@ class GatewayRequest(Request):
             chunked=length is None,
             peer=peer_of(self),
             request_id=request_id_of(fields),
+            certified=self.channel.certified_user(),
         )
         endpoint = resource.endpoint_for(self) if self.path.startswith(b"/") else NOTHING
         self._exchange = Exchange(endpoint, head, self, self._answered, log_requests=resource.door.log_requests)

@@ -75,6 +75,8 @@ class GatewaySite(Site):
             resource, requestFactory=GatewayRequest, timeout=None, reactor=reactor, parsePOSTFormSubmission=False
         )
         self.limits = limits
+        self.certified = False
+        """Whether clients' certificates name users."""
         self.draining = False
         self._new_channel = channel_maker(channel)
         self._channels: set[Connection] = set()

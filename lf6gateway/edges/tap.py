@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable
+from types import FrameType
 from typing import Any, ClassVar
 
 from twisted.application.service import IService, Service
@@ -118,6 +119,7 @@ class Daemon(Service):
         self._manager: Manager | None = None
         self._gateway: ListeningGateway | None = None
         self._stopping = False
+        self._rotate: Any = None
 
     def startService(self) -> None:
         """Begin; what fails here at once is raised, so that twistd ends with status 1 and says why.
@@ -145,6 +147,8 @@ class Daemon(Service):
         self._manager.start()
         for number in SIGNALS:
             signal.signal(number, self._signalled)
+        self._rotate = signal.getsignal(signal.SIGUSR1)  # by which twistd turns over its own log, where it has a file
+        signal.signal(signal.SIGUSR1, self._reopen)
         reactor.addSystemEventTrigger("after", "shutdown", _heed_no_signal)
         assert self._gateway is not None
         self._gateway.startService()
@@ -161,6 +165,15 @@ class Daemon(Service):
         reactor: Any = running
         act = self._reload if number == signal.SIGHUP else self._stop
         reactor.callFromThread(act)
+
+    def _reopen(self, number: int, frame: FrameType | None) -> None:
+        from twisted.internet import reactor as running
+
+        if callable(self._rotate):
+            self._rotate(number, frame)
+        reactor: Any = running
+        if self._gateway is not None:
+            reactor.callFromThread(self._gateway.reopen)
 
     def _stop(self) -> None:
         from twisted.internet import reactor

@@ -20,6 +20,7 @@ from lf6gateway.disk.identity import spool_identity
 from lf6gateway.disk.quarantine import Quarantine
 from lf6gateway.disk.specimen_adoption import SpecimenAdoption
 from lf6gateway.disk.specimens import take_stock
+from lf6gateway.services.access import Access
 from lf6gateway.services.assembly import Assembly
 from lf6gateway.services.ordered import ended
 from lf6gateway.services.receive import Receiver
@@ -33,6 +34,21 @@ _log = Logger()
 
 LIVE: Final = frozenset(
     {
+        "auth.certificate_user",
+        "auth.failure_delay",
+        "auth.max_cached",
+        "limits.address_bytes",
+        "limits.address_requests",
+        "limits.allow",
+        "limits.daily_error_bytes",
+        "limits.daily_specimen_bytes",
+        "limits.daily_usage_bytes",
+        "limits.deny",
+        "limits.max_tracked",
+        "limits.user_bytes",
+        "limits.user_requests",
+        "http.trusted_proxies",
+        "http.forwarded_field",
         "aggregation.usage_interval",
         "aggregation.error_interval",
         "http.max_report",
@@ -85,6 +101,7 @@ class GatewayService(Service):
         self._fs = self._surroundings.fs
         self._lock: Lock | None = None
         self._assembly: Assembly | None = None
+        self.access = Access(settings, self._surroundings)
         self._starting: Deferred[None] | None = None
         self._background: list[Deferred[Any]] = []
         self._draining: Deferred[None] | None = None
@@ -139,6 +156,7 @@ class GatewayService(Service):
             quarantine = Quarantine(self._fs, os.path.join(self.settings.cache_dir, "quarantine"))
             new_id = self._surroundings.new_id
             spool = await probe(lambda: spool_identity(self._fs, self.settings.cache_dir, quarantine, new_id))
+            await self.access.start()
             self._assembly = parts = Assembly(self.settings, self._surroundings, spool=spool, quarantine=quarantine)
             await self._adopt(probe, parts)
             for stream in RECORD_STREAMS:
@@ -222,6 +240,7 @@ class GatewayService(Service):
         self.settings = settings
         if self._assembly is not None:
             self._assembly.reconfigure(settings)
+            self.access.reconfigure(settings)
         if waiting:
             _log.warn("the configuration was read again; a restart is needed for: {keys}", keys=", ".join(waiting))
         now = ", ".join(sorted(set(changed) & LIVE)) or "nothing else"
@@ -262,6 +281,7 @@ class GatewayService(Service):
             for threads in parts.threads:
                 await self._until(GRACE_S, _stopped(threads))
             self._tell_left(parts, specimens, self._reactor.seconds() - begun)
+        await self._until(GRACE_S, Deferred.fromCoroutine(self.access.stop()))
         if self._lock is not None:
             self._lock.release()
             self._lock = None

@@ -7,9 +7,11 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Annotated, Final, Literal
 
-from pydantic import BaseModel, ConfigDict, SecretStr, model_validator
+from pydantic import SecretStr, model_validator
 
 from lf6gateway.values.duration import Duration, parse_duration
+from lf6gateway.values.networks import parse_networks
+from lf6gateway.values.settings_access import Audit, Auth, HowMuch, Peers, Tls
 from lf6gateway.values.settings_fields import (
     AbsolutePath,
     Bucket,
@@ -27,6 +29,7 @@ from lf6gateway.values.settings_fields import (
     count,
 )
 from lf6gateway.values.settings_rules import Conflict, conflicts
+from lf6gateway.values.settings_section import Section
 from lf6gateway.values.size import GIB, KIB, MIB, TIB
 from lf6gateway.values.stream import Stream
 
@@ -34,18 +37,7 @@ DEFAULT_CACHE_DIR: Final = "/var/lib/lightfile6-insights-gateway"
 """Where the spool lives if nothing else is said; the same place as the Go original's."""
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(
-        frozen=True,
-        extra="forbid",
-        hide_input_in_errors=True,
-        validate_default=False,
-        use_attribute_docstrings=True,
-        arbitrary_types_allowed=True,
-    )
-
-
-class Aws(_Section):
+class Aws(Section):
     """How S3 is reached, and as whom."""
 
     region: Region = "ap-northeast-1"
@@ -64,7 +56,7 @@ class Aws(_Section):
     """A PEM file of the authorities that may sign the endpoint's certificate."""
 
 
-class S3(_Section):
+class S3(Section):
     """Where each stream's objects go in S3."""
 
     usage_bucket: Bucket
@@ -81,14 +73,14 @@ class S3(_Section):
     """What the specimens' keys begin with."""
 
 
-class Storage(_Section):
+class Storage(Section):
     """Where objects go on a machine with no S3."""
 
     directory: AbsolutePath
     """The folder that the same keys are written under."""
 
 
-class Aggregation(_Section):
+class Aggregation(Section):
     """How records are gathered."""
 
     usage_interval: Span = parse_duration("10m")
@@ -101,7 +93,7 @@ class Aggregation(_Section):
     """The size at which a segment of the journal is sealed before its interval is over."""
 
 
-class Http(_Section):
+class Http(Section):
     """The public port."""
 
     listen: Listen = ()
@@ -122,9 +114,19 @@ class Http(_Section):
     """How many connections are held at once."""
     channel: Annotated[Literal["auto", "httptools", "twisted"], choice("auto", "httptools", "twisted")] = "auto"
     """What reads HTTP: ``httptools`` (llhttp, in C), ``twisted``, or ``auto``: the first of these that is installed."""
+    trusted_proxies: Peers = parse_networks(())
+    """Networks of proxies that are believed when they say whom they forward."""
+    forwarded_field: Annotated[Literal["X-Forwarded-For", "Forwarded"], choice("X-Forwarded-For", "Forwarded")] = (
+        "X-Forwarded-For"
+    )
+    """The header field that the trusted proxies write; the other one is not looked at."""
+    proxy_protocol: Annotated[Literal["off", "on"], choice("off", "on")] = "off"
+    """Whether each connection begins with a header of the PROXY protocol, from a trusted proxy."""
+    tls: Tls = Tls()
+    """TLS on the public port."""
 
 
-class Spool(_Section):
+class Spool(Section):
     """What may be kept on disk."""
 
     max_bytes: Annotated[int, amount(MIB, 1024 * TIB)] = 10 * GIB
@@ -137,7 +139,7 @@ class Spool(_Section):
     """The most that waits in memory for the disk before new data are refused."""
 
 
-class Upload(_Section):
+class Upload(Section):
     """How objects are sent."""
 
     specimens_at_once: Annotated[int, count(1, 1_000)] = 8
@@ -154,21 +156,21 @@ class Upload(_Section):
     """The size of a part of a large object; S3 takes parts from 5 MiB on."""
 
 
-class Idempotency(_Section):
+class Idempotency(Section):
     """Repeated requests."""
 
     max_keys: Annotated[int, count(1, 1_000_000_000)] = 1_000_000
     """How many keys of the last hour are remembered."""
 
 
-class Shutdown(_Section):
+class Shutdown(Section):
     """The stop."""
 
     deadline: Span = parse_duration("30s")
     """How long a stop may take to ship what is left."""
 
 
-class Log(_Section):
+class Log(Section):
     """The log."""
 
     level: Annotated[
@@ -179,7 +181,7 @@ class Log(_Section):
     """``text``: a line for people; ``json``: one object a line; ``auto``: text on a terminal, else json."""
 
 
-class Settings(_Section):
+class Settings(Section):
     """The whole configuration."""
 
     cache_dir: AbsolutePath = DEFAULT_CACHE_DIR
@@ -198,6 +200,12 @@ class Settings(_Section):
     """How records are gathered."""
     http: Http = Http()
     """The public port."""
+    auth: Auth = Auth()
+    """How it is decided who sends a request."""
+    limits: HowMuch = HowMuch()
+    """Who may send at all, and how much of it."""
+    audit: Audit = Audit()
+    """The audit trail."""
     spool: Spool = Spool()
     """What may be kept on disk."""
     upload: Upload = Upload()
@@ -245,7 +253,7 @@ class Inconsistent(ValueError):
         super().__init__("; ".join(f"{conflict.keys[0]}: {conflict.what}" for conflict in found))
 
 
-def _sections() -> Iterator[tuple[str, type[_Section]]]:
+def _sections() -> Iterator[tuple[str, type[Section]]]:
     yield "", Settings
     yield from (
         ("aws", Aws),
@@ -253,6 +261,10 @@ def _sections() -> Iterator[tuple[str, type[_Section]]]:
         ("storage", Storage),
         ("aggregation", Aggregation),
         ("http", Http),
+        ("http.tls", Tls),
+        ("auth", Auth),
+        ("limits", HowMuch),
+        ("audit", Audit),
         ("spool", Spool),
         ("upload", Upload),
         ("idempotency", Idempotency),
@@ -261,14 +273,14 @@ def _sections() -> Iterator[tuple[str, type[_Section]]]:
     )
 
 
-SECTIONS: Final[Mapping[str, type[_Section]]] = MappingProxyType(dict(_sections()))
+SECTIONS: Final[Mapping[str, type[Section]]] = MappingProxyType(dict(_sections()))
 """The keys that hold keys; the empty name is the whole."""
 
 KEYS: Final = tuple(
     f"{section}.{name}" if section else name
     for section, model in SECTIONS.items()
     for name in model.model_fields
-    if section or name not in SECTIONS
+    if (f"{section}.{name}" if section else name) not in SECTIONS
 )
 """Every key that has a value, as ``s3.usage_bucket``."""
 
@@ -278,7 +290,14 @@ REQUIRED: Final = ("s3.usage_bucket", "s3.error_bucket", "s3.specimen_bucket")
 SECRETS: Final = ("aws.access_key_id", "aws.secret_access_key", "aws.session_token")
 """The keys whose values no print-out shows."""
 
-LISTS: Final = ("http.listen",)
+LISTS: Final = (
+    "http.listen",
+    "http.trusted_proxies",
+    "auth.jwt_audience",
+    "auth.jwt_algorithms",
+    "limits.allow",
+    "limits.deny",
+)
 """The keys whose value is a list."""
 
 

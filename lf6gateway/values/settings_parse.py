@@ -14,7 +14,17 @@ from lf6gateway.values.settings_problem import Place, Problem, SettingsError
 from lf6gateway.values.settings_source import Given, Known, from_environ, from_yaml
 
 KNOWN: Final = Known(frozenset(KEYS), frozenset(LISTS), frozenset(SECTIONS) - {""})
-_PATHS: Final = ("cache_dir", "storage.directory", "aws.ca_bundle")
+_PATHS: Final = (
+    "cache_dir",
+    "storage.directory",
+    "aws.ca_bundle",
+    "http.tls.certificate",
+    "http.tls.key",
+    "http.tls.client_ca",
+    "auth.tokens_file",
+    "auth.jwt_keys",
+    "audit.file",
+)
 
 
 def parse_settings(text: str, name: str, environ: Mapping[str, str], *, cwd: str, hostname: str) -> Settings:
@@ -31,7 +41,7 @@ def parse_settings(text: str, name: str, environ: Mapping[str, str], *, cwd: str
     # Where the form of the file is broken, keys may be hidden behind it: what seems missing then is not reported.
     values: dict[str, Any] = {key: one.value for key, one in given.items()}
     for key in _PATHS:
-        if isinstance(path := values.get(key), str) and path and not path.startswith("~"):
+        if isinstance(path := values.get(key), str) and path and not path.startswith("~") and "://" not in path:
             values[key] = posixpath.join(cwd, path)
     values.setdefault("hostname", hostname)
 
@@ -78,8 +88,11 @@ def _validated(values: Mapping[str, Any]) -> tuple[Settings | Inconsistent | Non
     """The settings, or the conflicts between their values, or what is wrong with each key."""
     nested: dict[str, Any] = {}
     for key, value in values.items():
-        section, _, last = key.rpartition(".")
-        (nested.setdefault(section, {}) if section else nested)[last] = value
+        *sections, last = key.split(".")
+        inner = nested
+        for section in sections:
+            inner = inner.setdefault(section, {})
+        inner[last] = value
     try:
         return Settings.model_validate(nested), {}
     except ValidationError as error:
@@ -88,8 +101,9 @@ def _validated(values: Mapping[str, Any]) -> tuple[Settings | Inconsistent | Non
             cause = one.get("ctx", {}).get("error")
             if isinstance(cause, Inconsistent):
                 return cause, {}
-            key = ".".join(str(part) for part in one["loc"][:2])
-            wrong[key if key in KEYS else str(one["loc"][0])] = (
+            loc = [str(part) for part in one["loc"]]
+            places = [".".join(loc[:depth]) for depth in range(len(loc), 0, -1)]
+            wrong[next((place for place in places if place in KEYS), loc[0])] = (
                 "is required, and has no default" if one["type"] == "missing" else str(cause or one["msg"])
             )
         return None, wrong

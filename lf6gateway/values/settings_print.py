@@ -7,7 +7,9 @@ from typing import Any, Final
 import yaml
 
 from lf6gateway.values.duration import Duration
-from lf6gateway.values.settings import KEYS, SECRETS, SECTIONS, Settings, value_of
+from lf6gateway.values.networks import Networks
+from lf6gateway.values.rate import Rate
+from lf6gateway.values.settings import KEYS, SECRETS, Settings, value_of
 from lf6gateway.values.size import format_size
 
 MASK: Final = "***"
@@ -21,8 +23,10 @@ def plain_value(settings: Settings, key: str) -> Any:
         return None
     if key in SECRETS:
         return MASK
-    if isinstance(value, Duration):
+    if isinstance(value, Duration | Rate):
         return str(value)
+    if isinstance(value, Networks):
+        return list(value.names)
     if isinstance(value, tuple):
         return list(value)
     if isinstance(value, int) and _is_amount(key):
@@ -34,16 +38,16 @@ def masked_yaml(settings: Settings) -> str:
     """The whole configuration with its defaults as YAML, secrets masked; what is not set is ``null``."""
     nested: dict[str, Any] = {}
     for key in KEYS:
-        section, _, last = key.rpartition(".")
-        if not section:
-            nested[last] = plain_value(settings, key)
-        elif getattr(settings, section) is not None:
-            nested.setdefault(section, {})[last] = plain_value(settings, key)
+        *sections, last = key.split(".")
+        if sections and value_of(settings, sections[0]) is None:
+            continue
+        inner = nested
+        for section in sections:
+            inner = inner.setdefault(section, {})
+        inner[last] = plain_value(settings, key)
     return yaml.safe_dump(nested, sort_keys=False, allow_unicode=True, width=1000)
 
 
 def _is_amount(key: str) -> bool:
-    section, _, last = key.rpartition(".")
-    return isinstance(SECTIONS[section].model_fields[last].default, int) and (
-        last.endswith("_bytes") or last in ("max_report", "max_batch", "max_specimen")
-    )
+    last = key.rpartition(".")[2]
+    return last.endswith("_bytes") or last in ("max_report", "max_batch", "max_specimen")

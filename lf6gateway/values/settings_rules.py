@@ -37,6 +37,7 @@ def conflicts(settings: Settings) -> tuple[Conflict, ...]:
         *_credentials(settings),
         *_folders(settings),
         *_limits(settings),
+        *_access(settings),
         *_workers(settings),
     )
 
@@ -144,9 +145,55 @@ def _limits(settings: Settings) -> Iterator[Conflict]:
         )
 
 
+def _access(settings: Settings) -> Iterator[Conflict]:
+    auth, tls = settings.auth, settings.http.tls
+    if auth.mode == "tokens" and auth.tokens_file is None:
+        yield Conflict(
+            ("auth.tokens_file", "auth.mode"),
+            "auth.mode tokens needs auth.tokens_file; name a file there, and fill it with: lf6gateway token add",
+        )
+    if auth.mode == "jwt":
+        for key, value in (
+            ("auth.jwt_issuer", auth.jwt_issuer),
+            ("auth.jwt_audience", auth.jwt_audience),
+            ("auth.jwt_keys", auth.jwt_keys),
+        ):
+            if not value:
+                yield Conflict((key, "auth.mode"), f"auth.mode jwt needs {key}; without it anybody's token would do")
+    for one, other, given, missing in (
+        ("http.tls.certificate", "http.tls.key", tls.certificate, tls.key),
+        ("http.tls.key", "http.tls.certificate", tls.key, tls.certificate),
+        ("http.tls.client_ca", "http.tls.certificate", tls.client_ca, tls.certificate),
+    ):
+        if given is not None and missing is None:
+            yield Conflict((one, other), f"is set without {other}; set both, or neither for a port without TLS")
+    if settings.http.proxy_protocol == "on" and not settings.http.trusted_proxies:
+        yield Conflict(
+            ("http.proxy_protocol", "http.trusted_proxies"),
+            "is on, but no proxy is trusted, so that every connection would be closed; list the proxies in "
+            "http.trusted_proxies",
+        )
+    if settings.http.proxy_protocol == "on" and any(text.startswith("ssl:") for text in settings.http.listen):
+        yield Conflict(
+            ("http.listen", "http.proxy_protocol"),
+            "has an ssl: endpoint, which cannot read a PROXY header before TLS; use tcp: and http.tls",
+        )
+
+
 def _workers(settings: Settings) -> Iterator[Conflict]:
     if settings.workers == 1:
         return
+    # What is remembered of senders is the memory of one process, and workers have no part in it.
+    one_process = {
+        "auth.mode": settings.auth.mode != "open",
+        "http.tls.certificate": settings.http.tls.certificate is not None,
+        "http.proxy_protocol": settings.http.proxy_protocol == "on",
+        "audit.file": settings.audit.file is not None,
+    }
+    one_process |= {f"limits.{name}": True for name in settings.limits.said}
+    for key, said in one_process.items():
+        if said:
+            yield Conflict((key, "workers"), f"{key} is not for several workers; set workers: 1, or leave it out")
     for text in settings.http.listen:
         if not text.startswith(("tcp:", "tcp6:", "unix:", "systemd:")):
             yield Conflict(

@@ -1,0 +1,191 @@
+"""Stands before the endpoints that take data: whose is the request, may they send this, and what is told to those who
+may not. Owns the order of these questions and the words of no; must never read a body."""
+
+from __future__ import annotations
+
+from typing import Any, Final, cast
+
+from twisted.internet import task
+from twisted.internet.defer import CancelledError, Deferred
+from twisted.logger import Logger
+from twisted.python.failure import Failure
+
+from lf6gateway.edges import problems
+from lf6gateway.edges.audited import Audited, Visit
+from lf6gateway.edges.awaiting import Awaiting
+from lf6gateway.edges.endpoints import Door
+from lf6gateway.edges.exchange import problem_of
+from lf6gateway.edges.identify import token_of
+from lf6gateway.edges.message import Answer, Flow, Head, Inside, Intake
+from lf6gateway.edges.metered import Metered
+from lf6gateway.services.access import Access
+from lf6gateway.values.allowance import Exceeded
+from lf6gateway.values.forwarded import client_of
+from lf6gateway.values.networks import sender
+from lf6gateway.values.problem import Refused
+from lf6gateway.values.stream import Stream
+from lf6gateway.values.who import CannotTell, NotProven, Who
+
+_log = Logger()
+
+HELD_BACK: Final = 1_000
+"""Answers to wrong tokens that are held back at the same time; any more are given at once."""
+
+
+class AccessGuard:
+    """See ``Guard``.
+
+    :param access: who may send.
+    :param door: what the endpoints share; its ``identify`` counts where no other proof is asked for.
+    """
+
+    def __init__(self, access: Access, door: Door) -> None:
+        self._access = access
+        self._door = door
+        self._held_back = 0
+
+    def open(self, inside: Inside, stream: Stream, head: Head, flow: Flow) -> Answer | Intake:
+        """See ``Guard``."""
+        visit = Visit(stream, head, self.address(head))
+        audit = self._access.audit
+        if audit is None:
+            return self._open(inside, visit, flow)
+        try:
+            opened = self._open(inside, visit, flow)
+        except Exception as error:
+            problem = problem_of(error) or problems.internal()
+            visit.tell(audit.tell, problem.status, problem.name, 0)
+            raise
+        if isinstance(opened, Answer):
+            visit.tell(audit.tell, opened.status, None, 0)
+            return opened
+        return Audited(inside=opened, visit=visit, trail=audit.tell)
+
+    def _open(self, inside: Inside, visit: Visit, flow: Flow) -> Answer | Intake:
+        self._knock(visit.address)
+        user = self._user(visit)
+        if isinstance(user, str):
+            return self._enter(inside, visit, user, flow)
+        return Awaiting(
+            user=user,
+            enter=lambda name, waiting: self._enter(inside, visit, name, waiting),
+            flow=flow,
+            memory=self._door.memory,
+        ).begin()
+
+    # How much.
+
+    def _knock(self, address: str) -> None:
+        access = self._access
+        limits = access.settings.limits
+        if (limits.deny and limits.deny.holds(address)) or (limits.allow and not limits.allow.holds(address)):
+            access.refused["address"] += 1
+            raise Refused(problems.address_not_allowed())
+        self._check(access.allowance.request_from(sender(address), access.clock.seconds()))
+
+    def _enter(self, inside: Inside, visit: Visit, user: str, flow: Flow) -> Answer | Intake:
+        visit.user = user
+        head, stream = visit.head, visit.stream
+        access = self._access
+        allowance = access.allowance
+        now = access.clock.seconds()
+        self._check(allowance.request_of(user, now))
+        if not allowance.counts_bytes:
+            return inside.open_for(user, head, flow)
+        of = sender(visit.address)
+        self._check(allowance.body_of(user, of, stream, head.length, now, access.now_s()))
+        opened = inside.open_for(user, head, flow)
+        if isinstance(opened, Answer):
+            return opened
+
+        def count(size: int) -> None:
+            allowance.count(user, of, stream, size, access.clock.seconds(), access.now_s())
+
+        reserved = head.length or 0
+        if reserved:
+            count(reserved)
+        return Metered(inside=opened, reserved=reserved, count=count)
+
+    def _check(self, exceeded: Exceeded | None) -> None:
+        if exceeded is not None:
+            self._access.refused[exceeded.policy] += 1
+            raise Refused(problems.too_much(exceeded))
+
+    def address(self, head: Head) -> str:
+        """Where a request comes from, as far as the proxies before us are to be believed."""
+        http = self._access.settings.http
+        if not http.trusted_proxies:
+            return client_of(head.peer, http.trusted_proxies, "", ())
+        field = http.forwarded_field
+        return client_of(head.peer, http.trusted_proxies, field, head.fields(field.lower().encode("ascii")))
+
+    # Who it is.
+
+    def _user(self, visit: Visit) -> str | Deferred[str]:
+        head = visit.head
+        if head.certified is not None and self._access.settings.auth.certificate_user == "common_name":
+            if not head.certified:
+                raise Refused(problems.no_certified_user())
+            visit.by = "certificate"
+            return head.certified
+        authenticate = self._access.authenticate
+        if authenticate is None:
+            return self._door.identify(head.fields, visit.stream)
+        token = token_of(head.fields)
+        if not token:
+            raise Refused(problems.no_user())
+        begun = self._access.clock.seconds()
+        try:
+            found = authenticate.who(token)
+        except NotProven as error:
+            return self._refused_later(error, visit, begun)
+        except CannotTell as error:
+            visit.reason = str(error)
+            raise Refused(problems.cannot_tell()) from None
+        if isinstance(found, Who):
+            return _allowed(found, visit)
+        proven: Deferred[Any] = found
+        return proven.addCallbacks(
+            lambda who: _allowed(who, visit), lambda failure: self._not_known(failure, visit, begun)
+        )
+
+    def _not_known(self, failure: Failure, visit: Visit, begun: float) -> Deferred[str] | Failure:
+        if failure.check(NotProven):
+            return self._refused_later(cast(NotProven, failure.value), visit, begun)
+        if failure.check(CancelledError):
+            return failure
+        visit.reason = str(failure.value)
+        return Failure(Refused(problems.cannot_tell()))
+
+    def _refused_later(self, error: NotProven, visit: Visit, begun: float) -> Deferred[str]:
+        """No, after a while that grows with each try from that address. It is counted from the arrival of the request,
+        so that its length does not tell how far the token came."""
+        access = self._access
+        access.refused["token"] += 1
+        visit.reason = error.reason
+        now = access.clock.seconds()
+        seconds = max(0.0, access.failures.delay(sender(visit.address), now) - (now - begun))
+        _log.debug(
+            "request {request_id} from {address}: the token is not accepted: {reason}",
+            request_id=visit.head.request_id,
+            address=visit.address,
+            reason=error.reason,
+        )
+        if self._held_back >= HELD_BACK:
+            seconds = 0.0
+        self._held_back += 1
+        waiting: Deferred[Any] = task.deferLater(access.clock, seconds)
+        return waiting.addBoth(self._refuse)
+
+    def _refuse(self, result: object) -> Failure:
+        self._held_back -= 1
+        if isinstance(result, Failure):
+            return result  # whoever asked is gone
+        return Failure(Refused(problems.bad_token()))
+
+
+def _allowed(who: Who, visit: Visit) -> str:
+    visit.user, visit.by = who.user, who.by
+    if who.streams is not None and visit.stream not in who.streams:
+        raise Refused(problems.not_for_you(visit.stream.value))
+    return who.user
