@@ -183,9 +183,7 @@ def test_a_name_cannot_be_taken_for_the_short_form_of_a_long_one(tmp_path: Path)
     assert [present.size for present in found if present is not None] == [4, 9]
 
 
-@pytest.mark.parametrize(
-    "key", ["../x", "a/../../x", "/x", "a//b", "a/", ".", "..", "link/x", ".meta/x", "a/.meta/x", "a\0b", ""]
-)
+@pytest.mark.parametrize("key", ["../x", "a/../../x", "/x", "a//b", "a/", ".", "..", "link/x", "a\0b", ""])
 def test_a_key_cannot_leave_the_folder(tmp_path: Path, key: str) -> None:
     store = store_in(tmp_path)
     content = body(tmp_path, b"1")

@@ -131,6 +131,8 @@ def test_what_comes_behind_an_unanswered_request_is_bounded() -> None:
         count += 1
     assert 60_000 < count * len(health) < 70_000
     gateway.backend.usage.flush()
+    for _ in range(count):
+        gateway.clock.advance(0)  # they take turns with those of other connections
     assert [reply.status for reply in connection.replies()] == [204] + [200] * count
     assert not connection.paused
 
@@ -140,9 +142,9 @@ def test_answers_given_together_go_out_together() -> None:
     connection = gateway.connect()
     written = []
     connection.transport.write = written.append  # type: ignore[method-assign]
-    connection.send(request("GET", "/health") * 50 + request("PUT", "/usage", b"1") * 50)
+    connection.send(request("GET", "/health") * 8 + request("PUT", "/usage", b"1") * 8)
     [once] = written
-    assert len(read_replies(once)[0]) == 100
+    assert len(read_replies(once)[0]) == 16
 
 
 def test_a_trailer_is_no_header(each_channel: str) -> None:

@@ -323,9 +323,7 @@ def test_one_that_somebody_removed_is_reported_and_blocks_nothing(bench: Bench) 
 def test_one_that_cannot_be_read_goes_to_quarantine_and_the_next_is_sealed(bench: Bench) -> None:
     leave_behind(bench, "a", "b")
     segments = found(bench)
-    data = bytearray(Path(segments[0].path).read_bytes())
-    data[:8] = b"garbage!"
-    Path(segments[0].path).write_bytes(data)
+    Path(segments[0].path).write_bytes(b"garbage!" * 20)
     bench.service.recovered(segments)
     bench.service.startService()
     assert bench.texts() == ["b"]

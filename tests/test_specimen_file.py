@@ -718,5 +718,6 @@ def test_a_start_looks_for_keys_in_the_last_hours_alone(tmp_path: Path) -> None:
     for number in range(100):
         desk.put(b"x", key=f"{number}")
     fs = Counting()
-    assert list(specimen_keys(fs, desk.root, NOON + 3 * HOUR_NS)) == []
+    aside = Quarantine(fs, str(tmp_path / "quarantine"))
+    assert list(specimen_keys(fs, desk.root, NOON + 3 * HOUR_NS, aside)) == []
     assert fs.listed <= 3

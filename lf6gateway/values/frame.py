@@ -102,10 +102,7 @@ def parse_header(data: bytes) -> FrameHeader | None:
 
 def whole_frames(data: bytes) -> tuple[list[tuple[int, Entry]], int]:
     """The entries of the sound frames that lie whole at the beginning of ``data``, each with its offset, and where they
-    end. Says what ``parse_header``, ``payload_fits`` and ``decode`` say, for many frames in a fraction of their time.
-
-    :raises UnicodeDecodeError: as ``decode``.
-    """
+    end. Says what ``parse_header``, ``payload_fits`` and ``decode`` say, for many frames in a fraction of their time."""
     found: list[tuple[int, Entry]] = []
     at = 0
     size = len(data)
@@ -120,19 +117,18 @@ def whole_frames(data: bytes) -> tuple[list[tuple[int, Entry]], int]:
         names = user + key + request_id
         if names > payload or sum_of(body) != checksum:
             break
-        found.append(
-            (
-                at,
-                Entry(
-                    received_ns,
-                    body[:user].decode(),
-                    body[names:],
-                    count,
-                    body[user : user + key].decode() or None,
-                    body[user + key : names].decode(),
-                ),
+        try:
+            entry = Entry(
+                received_ns,
+                body[:user].decode(),
+                body[names:],
+                count,
+                body[user : user + key].decode() or None,
+                body[user + key : names].decode(),
             )
-        )
+        except UnicodeDecodeError:
+            break
+        found.append((at, entry))
         at = end
     return found, at
 
