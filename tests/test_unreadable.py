@@ -16,6 +16,7 @@ from twisted.internet.task import Clock
 from lf6gateway.disk.damaged import Damaged
 from lf6gateway.disk.filesystem import Handle, OsFileSystem
 from lf6gateway.disk.folders import MemberFile, check_member_file, hour_folder, waiting_hours
+from lf6gateway.disk.hour_files import HourFiles
 from lf6gateway.disk.identity import FormatUnknown, spool_identity
 from lf6gateway.disk.offload import inline
 from lf6gateway.disk.quarantine import Quarantine
@@ -316,3 +317,18 @@ def test_nothing_lies_in_quarantine_without_its_note_after_a_power_loss(seed: in
     there = disk.files("/cache/quarantine/")
     assert "/cache/quarantine/usage/x.gz" not in there or "/cache/quarantine/usage/x.gz.why.json" in there
     assert any(disk.names[path] and path.endswith("x.gz") for path in disk.files("/cache/"))
+
+
+def test_a_damaged_ledger_stays_in_doubt_over_a_start_that_ended_at_once(tmp_path: Path) -> None:
+    """Found by the simulation (seed 1932): a start had set it aside and died; the next one found none, which says that
+    nothing was ever sent, and with a new identity of the disk nothing spoke against that: a record was doubled."""
+    first = Disk(tmp_path, MemoryStore(), "a" * 16)
+    first.seal(b'{"n":0}\n')
+    assert first.ship()
+    folder = hour_folder(first.root, Stream.USAGE, SLOT)
+    flip(os.path.join(folder, "ledger.json"), 5)
+    for _ in range(2):
+        files = HourFiles(OsFileSystem(), folder, Stream.USAGE, first.quarantine)
+        ledger, _, certain, _ = files.read([], True, False)
+        assert ledger is not None and not certain
+    assert first.quarantine.taken == 1

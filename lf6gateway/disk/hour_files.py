@@ -37,7 +37,7 @@ class HourFiles:
 
         :raises OSError: the disk failed; nothing of what was to be read is forgotten.
         """
-        ledger, certain = None, True
+        ledger = None
         path = os.path.join(self._folder, LEDGER)
         if with_ledger:
             try:
@@ -47,8 +47,11 @@ class HourFiles:
             except (ValueError, OSError) as error:
                 if isinstance(error, OSError) and not _given_up(error, salvage):
                     raise
-                certain = False
-                self._quarantine.take(path, self._stream.value, str(error))
+                # It is replaced and not just moved: having none would say that nothing was ever attempted.
+                self._quarantine.keep(path, self._stream.value, str(error))
+                ledger = HourLedger(multipart=True, certain=False)
+                self.write_ledger(ledger)
+        certain = ledger is None or ledger.certain
         files = []
         freed = 0
         for _, member_path in paths:

@@ -405,7 +405,8 @@ class Hour:
     async def _note(self, *, multipart: bool | None = None) -> None:
         known = self._ledger or HourLedger()
         shipped = tuple(member.file.member.id for member in self._members if member.shipped)
-        ledger = HourLedger(self._cursor, shipped, known.multipart if multipart is None else multipart)
+        unfinished = known.multipart if multipart is None else multipart
+        ledger = HourLedger(self._cursor, shipped, unfinished, self._certain)
         if ledger == self._ledger:
             return
         await self._offload(lambda: self._files.write_ledger(ledger))

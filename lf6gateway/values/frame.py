@@ -102,7 +102,7 @@ def parse_header(data: bytes) -> FrameHeader | None:
 
 def whole_frames(data: bytes) -> tuple[list[tuple[int, Entry]], int]:
     """The entries of the sound frames that lie whole at the beginning of ``data``, each with its offset, and where they
-    end. Says what ``parse_header``, ``payload_fits`` and ``decode`` say, for many frames in a fraction of their time."""
+    end. Says what ``parse_header``, ``payload_fits`` and ``decode`` say, for many frames in a fraction of the time."""
     found: list[tuple[int, Entry]] = []
     at = 0
     size = len(data)

@@ -21,11 +21,13 @@ class HourLedger:
     :param cursor: ours in the object when that was last certain.
     :param shipped: ids of the members on disk that are in the object for certain.
     :param multipart: an upload in parts may have been left unfinished.
+    :param certain: it tells all that was attempted; not so one that stands in the place of a damaged one.
     """
 
     cursor: Cursor = ZERO
     shipped: tuple[str, ...] = ()
     multipart: bool = False
+    certain: bool = True
 
     def encode(self) -> bytes:
         """As the file's bytes."""
@@ -35,6 +37,7 @@ class HourLedger:
             "chain": self.cursor.chain,
             "shipped": list(self.shipped),
             "multipart": self.multipart,
+            "certain": self.certain,
         }
         return encode_fields(fields)
 
@@ -49,6 +52,7 @@ class HourLedger:
             if fields["version"] != _VERSION:
                 raise ValueError(f"version {fields['version']!r} is not known")
             cursor = Cursor(int(fields["count"]), str(fields["chain"]))
-            return cls(cursor, tuple(map(str, fields["shipped"])), bool(fields["multipart"]))
+            shipped = tuple(map(str, fields["shipped"]))
+            return cls(cursor, shipped, bool(fields["multipart"]), bool(fields.get("certain", True)))
         except (KeyError, TypeError) as error:
             raise ValueError(f"it is no ledger: {error!r}") from error

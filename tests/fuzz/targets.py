@@ -11,6 +11,7 @@ import re
 import struct
 import zlib
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import google_crc32c
 import zstandard
