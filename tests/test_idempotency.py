@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import pytest_twisted
 from hypothesis import example, given
 from hypothesis import strategies as st
 from twisted.logger import LogLevel, capturedLogs
@@ -19,9 +20,12 @@ from lf6gateway.disk.filesystem import Handle, OsFileSystem
 from lf6gateway.disk.folders import file_name, hour_folder
 from lf6gateway.disk.keyfile import NotDurable, drop_old_keys, recent_keys, write_keys
 from lf6gateway.disk.quarantine import Quarantine
+from lf6gateway.services.gateway import GatewayService
+from lf6gateway.services.ordered import ended
 from lf6gateway.values import frame
 from lf6gateway.values.entry import Entry
 from lf6gateway.values.idempotency import KeyIndex, KeyUse, digest_of
+from lf6gateway.values.settings import Settings
 from lf6gateway.values.slot import HOUR_NS, Slot
 from lf6gateway.values.stream import RECORD_STREAMS, Stream
 
@@ -459,3 +463,31 @@ def test_a_segment_that_cannot_be_synced_is_left_alone_and_its_keys_count_once_i
     write_keys(OsFileSystem(), str(path.with_suffix(".keys")), [use(1)])
     path.unlink()
     assert list(recent_keys(OsFileSystem(), str(tmp_path), NOW, quarantine(tmp_path), doubted)) == [use(1)]
+
+
+def test_keys_of_a_segment_of_an_earlier_process_count_once_it_is_sealed(tmp_path: Path) -> None:
+    """Found by the simulation (seed 6138): a sync had failed, the process was killed before it could say so, and the next
+    one's sync of the same file succeeded: a repetition was acknowledged, and the power took its record."""
+    path = keys_path(tmp_path).with_suffix(".seg")
+    path.write_bytes(segment(use(1)))
+    with pytest.raises(NotDurable):
+        list(recent_keys(OsFileSystem(), str(tmp_path), NOW, quarantine(tmp_path), {str(path)}))
+
+
+@pytest_twisted.ensureDeferred
+async def test_a_start_waits_for_the_seal_of_what_it_found_before_a_key_counts(tmp_path: Path) -> None:
+    settings = Settings.model_validate(
+        {"cache_dir": str(tmp_path / "cache"), "hostname": "h", "storage": {"directory": str(tmp_path / "objects")}}
+    )
+    folder = tmp_path / "cache" / "spool"
+    folder.mkdir(parents=True)
+    path = keys_path(folder).with_suffix(".seg")
+    path.write_bytes(segment(use(1)))
+    gateway = GatewayService(settings, now_ns=lambda: NOW)
+    gateway.startService()
+    await gateway.started
+    for work in list(gateway._background):
+        await ended(work)
+    assert gateway.receiver.repeated(Stream.USAGE, use(1).user, use(1).key)
+    assert not path.exists() and path.with_suffix(".keys").exists()
+    await gateway.stopService()

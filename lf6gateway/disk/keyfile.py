@@ -37,7 +37,7 @@ def recent_keys(
     A repetition is acknowledged by them, so what they are read from is made durable first: the process that wrote it
     may have been killed before it had done so. Damaged lines are set aside, and the others written anew.
 
-    :param doubted: segments that an earlier attempt failed to sync; added to.
+    :param doubted: segments of an earlier process, and those that an earlier attempt failed to sync; added to.
     :raises OSError: a folder or a segment could not be made durable; try again.
     """
     doubted = set() if doubted is None else doubted
@@ -128,7 +128,7 @@ def _made_durable(path: str, handle: Handle, doubted: set[str]) -> None:
         except OSError as error:
             doubted.add(path)
             raise NotDurable(error.errno, "it could not be synced; its keys count once it is sealed", path) from error
-    raise NotDurable(errno.EIO, "it could not be synced before; its keys count once it is sealed", path)
+    raise NotDurable(errno.EIO, "nobody can tell whether it was synced; its keys count once it is sealed", path)
 
 
 def _from_segment(fs: FileSystem, path: str, stream: Stream, doubted: set[str]) -> Iterator[KeyUse]:

@@ -32,7 +32,7 @@ from lf6gateway.values.idempotency import KeyIndex, KeyUse, digest_of
 from lf6gateway.values.object_key import record_key
 from lf6gateway.values.retry import RetryPolicy, full_jitter
 from lf6gateway.values.settings import Settings
-from lf6gateway.values.slot import Slot
+from lf6gateway.values.slot import HOUR_NS, Slot
 from lf6gateway.values.specimen_key import content_type_of, specimen_key, specimen_metadata
 from lf6gateway.values.stream import RECORD_STREAMS, Stream
 
@@ -74,6 +74,8 @@ class Assembly:
             self.decode_threads,
             self.retain_threads,
         ]
+        self._inherited: set[str] = set()
+        self._found_slots: dict[Stream, set[Slot]] = {stream: set() for stream in RECORD_STREAMS}
         self.quarantine = quarantine
         self.space = Space(
             settings.spool.max_bytes,
@@ -128,17 +130,25 @@ class Assembly:
     def found(self, stream: Stream, hours: list[HourFound]) -> None:
         """What a start found of one stream's hours."""
         self.space.add(sum(hour.bytes for hour in hours))
-        self.seals[stream].recovered([segment for hour in hours for segment in hour.segments])
+        segments = [segment for hour in hours for segment in hour.segments]
+        self._inherited.update(segment.path for segment in segments)
+        self._found_slots[stream] = {segment.slot for segment in segments}
+        self.seals[stream].recovered(segments)
         self.hour_shippers[stream].found(hours)
 
     async def load_keys(self) -> None:
         """Take the idempotency keys of the last hour from disk, a thousand or two at a time; again from the start
-        where the disk fails, for requests with a key wait until they are known."""
+        where the disk fails, for requests with a key wait until they are known.
+
+        Those in segments of an earlier process count once they are sealed: it may have been killed behind a sync that
+        failed, of which nobody knows any more, and the next sync of the same file would succeed whatever is lost."""
         failures = 0
-        doubted: set[str] = set()
+        since = Slot.at(self._now_ns() - HOUR_NS)
+        for stream, service in self.seals.items():
+            await service.when_sealed(slot for slot in self._found_slots[stream] if slot >= since)
         while True:
             try:
-                await self._load_keys(doubted)
+                await self._load_keys(self._inherited)
             except OSError as error:
                 failures += 1
                 seconds = full_jitter(failures, RETRY, self._chance)

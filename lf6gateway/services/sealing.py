@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import random as _random
 from bisect import insort
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.defer import CancelledError, Deferred, succeed
 from twisted.internet.interfaces import IDelayedCall, IReactorTime
 from twisted.logger import Logger
 from twisted.python.failure import Failure
@@ -168,6 +168,15 @@ class SealService(Service):
         """Close the open segment and seal all there is, also what waits after an error. Fires when each hour is sealed
         or has failed once more, with the number of segments still unsealed."""
         return Deferred.fromCoroutine(self._seal_now())
+
+    def when_sealed(self, slots: Iterable[Slot]) -> Deferred[None]:
+        """Fires when what is closed of these hours is sealed, or has failed once more."""
+        waited = set(slots).intersection(self._hours)
+        if not waited:
+            return succeed(None)
+        done: Deferred[None] = Deferred(self._forget)
+        self._waiters[done] = waited
+        return done
 
     def stopService(self) -> Deferred[None]:
         """Seal all there is (``seal_now``) and end; fires when nothing runs any more. Cancelling it seals nothing
