@@ -1,20 +1,18 @@
-"""The idempotency keys on disk: within the frames of unsealed segments, and in a file beside each sealed member for as
-long as they count. Owns that file's format (JSON lines) and its removal; must never be needed to deliver a record."""
+"""The idempotency keys on disk: in a file beside each sealed member for as long as they count (before that, they are in
+its segment). Owns that file's format (JSON lines) and its removal; must never be needed to deliver a record."""
 
 from __future__ import annotations
 
 import errno
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 
 from twisted.logger import Logger
 
 from lf6gateway.disk.durable import read_pieces, replace_file
-from lf6gateway.disk.filesystem import FileSystem, Handle
+from lf6gateway.disk.filesystem import FileSystem
 from lf6gateway.disk.folders import parse_name
 from lf6gateway.disk.quarantine import Quarantine
-from lf6gateway.disk.segment import next_header
-from lf6gateway.values import frame
 from lf6gateway.values.checked import decode_items, encode_items
 from lf6gateway.values.idempotency import KeyUse
 from lf6gateway.values.slot import HOUR_NS, Slot
@@ -29,39 +27,37 @@ def write_keys(fs: FileSystem, path: str, uses: Sequence[KeyUse]) -> None:
 
 
 def recent_keys(
-    fs: FileSystem, root: str, now_ns: int, quarantine: Quarantine, doubted: set[str] | None = None
+    fs: FileSystem, root: str, now_ns: int, quarantine: Quarantine, inherited: Collection[str] = ()
 ) -> Iterator[KeyUse]:
-    """The keys used within the last hour, or later by a clock that was ahead, from wherever they lie under
-    ``cache_dir/spool``. Blocks; one file at a time. A file that cannot be read is reported, and the others count.
+    """The keys used within the last hour, or later by a clock that was ahead, from the files beside sealed members
+    under ``cache_dir/spool``. Blocks; one file at a time. A file that cannot be read is reported, and the others count.
 
-    A repetition is acknowledged by them, so what they are read from is made durable first: the process that wrote it
-    may have been killed before it had done so. Damaged lines are set aside, and the others written anew.
+    A repetition is acknowledged by them, so their names are made durable first: the process that wrote them may have
+    been killed before it had done so. Damaged lines are set aside, and the others written anew. What is in a segment of
+    an earlier process counts once it is sealed, which copies it: that process may have been killed behind a sync that
+    failed, and the next sync of the same file would succeed whatever is lost. What the present process has in segments,
+    it knows.
 
-    :param doubted: segments of an earlier process, and those that an earlier attempt failed to sync; added to.
-    :raises OSError: a folder or a segment could not be made durable; try again.
+    :param inherited: the segments of earlier processes.
+    :raises NotDurable: one of those of the last hour is not sealed yet.
+    :raises OSError: a folder could not be made durable; try again.
     """
-    doubted = set() if doubted is None else doubted
     for stream in RECORD_STREAMS:
         for folder in _hours(fs, os.path.join(root, stream.value), now_ns - HOUR_NS):
             fs.sync_dir(folder)
             for entry in list(fs.scan(folder)):
                 parsed = parse_name(entry.name)
-                if parsed is None or parsed[2] not in ("keys", "seg"):
-                    continue
                 path = os.path.join(folder, entry.name)
+                if parsed is None or (parsed[2] != "keys" and path not in inherited):
+                    continue
+                if parsed[2] == "seg" and fs.exists(path):
+                    raise NotDurable(errno.EAGAIN, "it is of an earlier process, and not sealed yet", path)
                 try:
-                    yield from (
-                        _from_keys(fs, path, stream, quarantine)
-                        if parsed[2] == "keys"
-                        else _from_segment(fs, path, stream, doubted)
+                    yield from _from_keys(
+                        fs, path.removesuffix(".seg").removesuffix(".keys") + ".keys", stream, quarantine
                     )
                 except FileNotFoundError:
-                    # Sealed in this moment: its keys are in the file that the seal wrote before.
-                    keys = path.removesuffix(".seg") + ".keys"
-                    if fs.exists(keys):
-                        yield from _from_keys(fs, keys, stream, quarantine)
-                except NotDurable:
-                    raise
+                    continue  # a segment that held no key, sealed in this moment
                 except OSError as error:
                     _log.error(
                         "{path}: its idempotency keys cannot be read, their repetitions would be stored again: {error}",
@@ -113,49 +109,6 @@ def _lines(pieces: Iterator[bytes]) -> Iterator[bytes]:
 
 class NotDurable(OSError):
     """What a segment holds may be lost when the power goes, so no repetition may be acknowledged by it yet."""
-
-
-def _made_durable(path: str, handle: Handle, doubted: set[str]) -> None:
-    """Sync a segment. After a sync that failed the next one may succeed though the pages are lost, so it is not asked
-    again, nor is anything written over what may have been acknowledged: its seal copies it, and its keys with it.
-
-    :raises NotDurable: until it is sealed.
-    """
-    if path not in doubted:
-        try:
-            handle.sync()
-            return
-        except OSError as error:
-            doubted.add(path)
-            raise NotDurable(error.errno, "it could not be synced; its keys count once it is sealed", path) from error
-    raise NotDurable(errno.EIO, "nobody can tell whether it was synced; its keys count once it is sealed", path)
-
-
-def _from_segment(fs: FileSystem, path: str, stream: Stream, doubted: set[str]) -> Iterator[KeyUse]:
-    """The keys in a segment. A header can be on disk without its records, if the power went before they were synced;
-    nothing of that was acknowledged, so such a key does not count."""
-    handle = fs.open(path)
-    try:
-        _made_durable(path, handle, doubted)
-        at = len(frame.FILE_HEADER)
-        while True:
-            data = handle.read_at(at, frame.HEADER_BYTES)
-            header = frame.parse_header(data)
-            if header is None:
-                following = next_header(handle, at + 1, handle.size())
-                if following is None:
-                    return
-                at = following
-                continue
-            if header.key:
-                payload = handle.read_at(at + frame.HEADER_BYTES, header.payload)
-                if frame.payload_fits(header, payload):
-                    entry = frame.decode(header, payload)
-                    assert entry.key is not None
-                    yield KeyUse(entry.received_ns, stream, entry.user, entry.key)
-            at += header.length
-    finally:
-        handle.close()
 
 
 def drop_old_keys(fs: FileSystem, root: str, now_ns: int, searched: set[str] | None = None) -> int:

@@ -328,11 +328,7 @@ def _ledger(data: bytes, mended: bool) -> None:
 
 def _keys(data: bytes, mended: bool) -> None:
     folder = f"/spool/usage/{_SLOT.name}"
-    files = {
-        f"{folder}/00000001-{_ID}.keys": data,
-        f"{folder}/00000002-{_ID[::-1]}.seg": _frames(data) if mended else data,
-    }
-    fs = Files(files)
+    fs = Files({f"{folder}/00000001-{_ID}.keys": data})
     aside: Any = _Aside()
     for use in recent_keys(fs, "/spool", 1_700_000_000_000_000_000, aside):
         assert isinstance(use.received_ns, int) and isinstance(use.user, str) and isinstance(use.key, str)

@@ -13,6 +13,10 @@ from tests.simulation.world import history
 @pytest.mark.parametrize(
     ("seed", "what"),
     [
+        (
+            504,
+            "a start synced the segment being written to, and was told the error that the flush should have been told",
+        ),
         (1932, "a damaged ledger was set aside, the start died, and the next one took none for «nothing was sent»"),
         (
             6138,
