@@ -15,7 +15,8 @@ from lf6gateway.values.settings import Settings
 _log = Logger()
 
 OWN: Final = 256
-"""Descriptors for the journal, specimens on their way to S3, connections to S3, logs and the like."""
+"""Descriptors for the journal, specimens on their way to S3, connections to S3, logs and the like; where there are very
+few, half of them."""
 _SHARE: Final = 16
 """Connections that are only told that there is no room get at most this part of what there is, and specimens too."""
 
@@ -35,7 +36,7 @@ def open_files() -> int:
 def within(limits: Limits, files: int) -> Limits:
     """The limits with no more connections, and no more specimens coming in, than there are descriptors for."""
     refused, specimens = min(limits.max_refused, files // _SHARE), min(limits.max_specimens, files // _SHARE)
-    most = max(1, files - OWN - refused - specimens)
+    most = max(1, files - min(OWN, files // 2) - refused - specimens)
     if limits.max_connections > most:
         _log.warn(
             "http.max_connections is {wanted}, but this process may open only {files} files: {most} connections are "

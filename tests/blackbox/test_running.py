@@ -35,7 +35,10 @@ def peak_rss(gateway: Gateway) -> int:
 
 
 def stored(folder: Path) -> dict[str, bytes]:
-    paths = [path for path in folder.rglob("*") if path.is_file() and ".meta" not in path.parts]
+    shown = (
+        path for path in folder.rglob("*") if not any(part.startswith(".") for part in path.relative_to(folder).parts)
+    )
+    paths = [path for path in shown if path.is_file()]
     return {str(path.relative_to(folder)): path.read_bytes() for path in paths}
 
 
