@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 from twisted.internet.defer import Deferred
+from twisted.python.failure import Failure
 
 from lf6gateway.disk.filesystem import Handle, OsFileSystem
 from lf6gateway.disk.journal import Journal
@@ -180,6 +181,23 @@ def test_a_new_hour_closes_the_segment_even_within_one_flush(tmp_path: Path) -> 
     result_of(rotated)
     assert [segment.slot.number for segment in desk.closed] == [490_000, 490_001]
     assert desk.lines() == [[b'{"n":0}\n', b'{"n":1}\n'], [b'{"n":2}\n', b'{"n":3}\n']]
+
+
+def test_what_an_error_behind_the_hours_turn_did_not_reach_is_acknowledged(tmp_path: Path) -> None:
+    """Found by the simulation (seed 15411): the first hour's records of a flush were on stable storage, and delivered,
+    when the next hour's segment could not be made; all of the flush was refused, and a repetition stored twice."""
+    later = Later()
+    desk = Desk(tmp_path, later)
+    outcomes: list[object] = []
+    desk.journal.append(entry(0))
+    later.run()
+    for number in range(1, 4):
+        desk.journal.append(entry(number, NOON + HOUR_NS - 2)).addBoth(outcomes.append)
+    desk.fs.fail["create"] = OSError(errno.EIO, "Input/output error")
+    later.run()
+    assert outcomes[0] is None
+    assert [isinstance(outcome, Failure) for outcome in outcomes] == [False, True, True]
+    assert desk.lines() == [[b'{"n":0}\n', b'{"n":1}\n']]
 
 
 def test_a_segment_is_closed_at_its_size(tmp_path: Path) -> None:

@@ -55,10 +55,12 @@ class _Open:
 
 @dataclass(frozen=True, slots=True)
 class _Flushed:
-    """What one flush came to: the segments it closed, and the error that ended it, if one did."""
+    """What one flush came to: the segments it closed, how many of its entries, from the first on, are on stable storage,
+    and the error that ended it, if one did."""
 
     closed: tuple[Segment, ...]
     written: int
+    kept: int
     error: OSError | None
 
 
@@ -200,15 +202,17 @@ class Journal:
         self.flushes += 1
         self.waiting_bytes -= size
         error: BaseException | None
+        kept = 0
         if isinstance(outcome, Failure):
             error = outcome.value
             _log.failure("a flush of {stream} failed", failure=outcome, stream=self._stream.value)
         else:
             error = outcome.error
+            kept = outcome.kept
             for segment in outcome.closed:
                 self._closed(segment)
+        self.entries += kept
         if error is None:
-            self.entries += len(group)
             if group:
                 self._space.note_success()
         elif group:
@@ -218,9 +222,9 @@ class Journal:
         if self._pending or self._rotations:
             self._flush()
         unavailable = None if error is None else SpoolUnavailable("disk_failing", f"the disk failed: {error}", 5)
-        for entry, told in group:
+        for place, (entry, told) in enumerate(group):
             try:
-                told(unavailable)
+                told(None if place < kept else unavailable)
             except Exception:
                 _log.failure("nobody could be told of request {request_id}", request_id=entry.request_id)
         for done in rotations:
@@ -229,7 +233,7 @@ class Journal:
     def _write(self, entries: list[Entry], rotate: bool) -> _Flushed:
         """One flush; runs off the reactor, never twice at once."""
         closed: list[Segment] = []
-        written = 0
+        written = kept = 0
         error: OSError | None = None
         try:
             start = 0
@@ -239,7 +243,7 @@ class Journal:
                 while end < len(entries) and entries[end].received_ns // HOUR_NS == slot.number:
                     end += 1
                 written += self._write_group(slot, entries[start:end], closed)
-                start = end
+                start = kept = end
         except OSError as problem:
             error = problem
             _log.error(
@@ -251,7 +255,7 @@ class Journal:
             self._give_up(closed)
         if rotate and self._open is not None:
             self._close_segment(closed)
-        return _Flushed(tuple(closed), written, error)
+        return _Flushed(tuple(closed), written, kept, error)
 
     def _write_group(self, slot: Slot, entries: list[Entry], closed: list[Segment]) -> int:
         if self._open is not None and self._open.slot != slot:

@@ -167,6 +167,7 @@ MUTATIONS = [
         "        pass  # the process",
         SEAL,
     ),
+    _m("an error refuses what was kept before it", "disk/journal.py", "start = kept = end", "start = end", JOURNAL),
     _m("keys count as what waits", "disk/folders.py", 'if ending in ("seg", "gz"):', "if True:", SEAL),
     _m(
         "keys of an earlier process count before they are sealed",

@@ -22,6 +22,7 @@ from tests.simulation.world import history
             6138,
             "a sync failed, the process was killed, and the next one's sync succeeded: a key counted, its record was lost",
         ),
+        (15411, "an error behind an hour's turn refused what the hour before had on stable storage already"),
     ],
 )
 def test_what_was_found_once_breaks_no_promise(seed: int, what: str) -> None:
