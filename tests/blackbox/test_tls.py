@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import importlib.util
 import os
 import re
 import socket
@@ -17,6 +18,7 @@ from tests.blackbox.test_running import stored
 from tests.certificates import Authority
 
 Make = Callable[..., Gateway]
+CHANNELS = ("httptools", "twisted") if importlib.util.find_spec("httptools") else ("twisted",)
 
 
 def trusting(authority: Authority, own: tuple[Path, Path] | None = None) -> ssl.SSLContext:
@@ -46,11 +48,14 @@ def name_of(client: http.client.HTTPSConnection) -> str:
     return dict(pair[0] for pair in found["subject"])["commonName"]
 
 
-def test_certificates_of_both_sides_and_another_one_without_a_lost_connection(gateway: Make, tmp_path: Path) -> None:
+@pytest.mark.parametrize("channel", CHANNELS)
+def test_certificates_of_both_sides_and_another_one_without_a_lost_connection(
+    gateway: Make, tmp_path: Path, channel: str
+) -> None:
     servers, clients = Authority(tmp_path, "servers"), Authority(tmp_path, "clients")
     certificate, key = servers.make("server", "first")
     tls = {"certificate": str(certificate), "key": str(key), "client_ca": str(clients.path)}
-    daemon = gateway(http={"tls": tls})
+    daemon = gateway(http={"tls": tls, "channel": channel})
     daemon.start()
     alice = trusting(servers, clients.make("alice", "alice", client=True))
     first = connect(daemon, alice)
@@ -80,7 +85,8 @@ def test_certificates_of_both_sides_and_another_one_without_a_lost_connection(ga
     assert "auth.mode is open" not in daemon.log.read_text()
 
 
-def test_tls_behind_a_proxy_that_says_who_is_calling(gateway: Make, tmp_path: Path) -> None:
+@pytest.mark.parametrize("channel", CHANNELS)
+def test_tls_behind_a_proxy_that_says_who_is_calling(gateway: Make, tmp_path: Path, channel: str) -> None:
     servers = Authority(tmp_path, "servers")
     certificate, key = servers.make("server", "localhost")
     daemon = gateway(
@@ -88,6 +94,7 @@ def test_tls_behind_a_proxy_that_says_who_is_calling(gateway: Make, tmp_path: Pa
             "tls": {"certificate": str(certificate), "key": str(key)},
             "proxy_protocol": "on",
             "trusted_proxies": ["127.0.0.0/8"],
+            "channel": channel,
         },
         log={"level": "debug"},
     ).start()
