@@ -173,6 +173,22 @@ def test_only_so_many_answers_are_held_back(monkeypatch: pytest.MonkeyPatch) -> 
     assert connection.reply().status == 401
 
 
+def test_a_stop_waits_for_no_answer_that_is_held_back() -> None:
+    gateway = Guarded("auth: {failure_delay: 20s}")
+    held, left = gateway.connect(), gateway.connect()
+    for connection in (held, left):
+        connection.send(request("PUT", "/usage", b"1", user="x"))
+    left.hang_up()
+    assert not held.raw
+    assert gateway.resource.door.guard is not None
+    gateway.resource.door.guard.hasten()
+    gateway.clock.advance(0)
+    assert held.reply().status == 401
+    held.send(request("PUT", "/usage", b"1", user="x"))
+    assert held.reply().status == 401
+    assert not left.raw
+
+
 def test_a_stream_that_a_token_is_not_for_is_told() -> None:
     gateway = Guarded()
     assert status(gateway.put("of-bob", "/error")) == 204

@@ -606,9 +606,7 @@ def test_workers_cannot_share_an_endpoint_that_is_wrapped() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "auth: {mode: tokens, tokens_file: /t}",
         "limits: {user_requests: 5/1s}",
-        "limits: {deny: [192.0.2.7]}",
         "limits: {daily_error_bytes: 5MiB}",
         "audit: {file: /a}",
         "http: {tls: {certificate: /c, key: /k}}",
@@ -618,4 +616,19 @@ def test_workers_cannot_share_an_endpoint_that_is_wrapped() -> None:
 def test_what_one_process_must_decide_is_not_for_several_workers(text: str) -> None:
     assert parsed(FOLDER + text).workers == 1
     for workers in ("2", "auto"):
-        assert "is not for several workers; set workers: 1" in only(FOLDER + f"workers: {workers}\n" + text)
+        assert "workers asks for several; set workers: 1, or leave" in only(FOLDER + f"workers: {workers}\n" + text)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "auth: {mode: tokens, tokens_file: /t}",
+        "auth: {mode: jwt, jwt_issuer: me, jwt_audience: [us], jwt_keys: /k}",
+        "limits: {allow: [192.0.2.0/24], deny: [192.0.2.7], max_tracked: 1000}",
+        "http: {trusted_proxies: [192.0.2.7]}",
+    ],
+)
+def test_what_each_worker_can_decide_by_itself_is_for_several(text: str) -> None:
+    settings = parsed(FOLDER + "workers: 2\n" + text)
+    # and a worker, which is handed the settings as text, sees the same
+    assert parse_settings(masked_yaml(settings), "the gateway", {}, cwd="/", hostname="machine") == settings

@@ -217,10 +217,12 @@ class Member(ProcessProtocol):
                 childFDs=descriptors,
             )
         self.pid = int(self._process.pid)
-        settings = gateway.settings
+        at_start = gateway.at_start
         self.link.send(
-            Begin(masked_yaml(settings), count, parts.root, logs.form(settings.log.format), [one for _, one in sockets])
+            Begin(masked_yaml(at_start), count, parts.root, logs.form(at_start.log.format), [one for _, one in sockets])
         )
+        if gateway.settings is not at_start:  # what waits for a restart waits in a worker of later as well
+            self.link.send(Changed(masked_yaml(gateway.settings)))
         self.branch.tell_state()
 
     def end(self) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import Any, Final, cast
 
-from twisted.internet import task
 from twisted.internet.defer import CancelledError, Deferred
+from twisted.internet.interfaces import IDelayedCall
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
@@ -42,7 +42,8 @@ class AccessGuard:
     def __init__(self, access: Access, door: Door) -> None:
         self._access = access
         self._door = door
-        self._held_back = 0
+        self._held_back: set[IDelayedCall] = set()
+        self._hasty = False
 
     def open(self, inside: Inside, stream: Stream, head: Head, flow: Flow) -> Answer | Intake:
         """See ``Guard``."""
@@ -72,6 +73,12 @@ class AccessGuard:
             flow=flow,
             memory=self._door.memory,
         ).begin()
+
+    def hasten(self) -> None:
+        """See ``Guard``."""
+        self._hasty = True
+        for answer in self._held_back:
+            answer.reset(0)
 
     # How much.
 
@@ -171,17 +178,24 @@ class AccessGuard:
             address=visit.address,
             reason=error.reason,
         )
-        if self._held_back >= HELD_BACK:
+        if self._hasty or len(self._held_back) >= HELD_BACK:
             seconds = 0.0
-        self._held_back += 1
-        waiting: Deferred[Any] = task.deferLater(access.clock, seconds)
-        return waiting.addBoth(self._refuse)
+        waiting: Deferred[str] = Deferred(lambda _: call.cancel())  # whoever asked is gone
+        call: IDelayedCall = access.clock.callLater(seconds, waiting.errback, Refused(problems.bad_token()))
+        self._held_back.add(call)
+        return waiting.addBoth(self._over, call)
 
-    def _refuse(self, result: object) -> Failure:
-        self._held_back -= 1
-        if isinstance(result, Failure):
-            return result  # whoever asked is gone
-        return Failure(Refused(problems.bad_token()))
+    def _over(self, result: Any, call: IDelayedCall) -> Any:
+        self._held_back.discard(call)
+        return result
+
+
+def set_guard(door: Door, access: Access) -> None:
+    """Put a guard before the endpoints that take data if one is needed, and none if not."""
+    if not access.guarded:
+        door.guard = None
+    elif door.guard is None:
+        door.guard = AccessGuard(access, door)
 
 
 def _allowed(who: Who, visit: Visit) -> str:

@@ -14,7 +14,8 @@ from twisted.python.failure import Failure
 
 from lf6gateway.edges.crew import Crew
 from lf6gateway.edges.descriptors import limits_of
-from lf6gateway.edges.mounting import gateway_resource, set_guard
+from lf6gateway.edges.guard import set_guard
+from lf6gateway.edges.mounting import gateway_resource
 from lf6gateway.edges.ports import Bound, hold, listen, tell
 from lf6gateway.edges.proxied import ProxiedFactory
 from lf6gateway.edges.resources import GatewayResource
@@ -81,22 +82,20 @@ class ListeningGateway(Service):
         await self._gateway.started
         if not self.running:
             return
-        workers = self._gateway.settings.processes(len(os.sched_getaffinity(0)))
+        at_start = self._gateway.at_start
+        workers = at_start.processes(len(os.sched_getaffinity(0)))
         if workers > 1:
             await self._with_workers(workers)
         else:
             self._resource = gateway_resource(self._gateway)
-            settings = self._gateway.settings
-            self._site = GatewaySite(
-                self._resource, limits_of(settings), reactor=self._reactor, channel=settings.http.channel
-            )
+            limits = limits_of(self._gateway.settings)
+            self._site = GatewaySite(self._resource, limits, reactor=self._reactor, channel=at_start.http.channel)
             self._resource.door.set_limits(self._site.limits)
-            if settings.http.tls.certificate is not None:
-                self._tls = CurrentTls(
-                    settings.http.tls, clock=self._reactor, offload=self._gateway.assembly.decode_threads
-                )
+            tls = at_start.http.tls
+            if tls.certificate is not None:
+                self._tls = CurrentTls(tls, clock=self._reactor, offload=self._gateway.assembly.decode_threads)
                 await self._tls.start()
-                self._site.certified = settings.http.tls.client_ca is not None
+                self._site.certified = tls.client_ca is not None
             self._ports = await listen(self._reactor, self._site, self._bound, self._endpoints, self._around)
             self._tell([port.getHost() for port in self._ports])
 
@@ -117,12 +116,12 @@ class ListeningGateway(Service):
         """What comes before HTTP on an endpoint: TLS, and outside of it the header of a proxy."""
         if self._tls is not None and kind in ENCRYPTED:
             factory = self._tls.around(factory)
-        if self._gateway.settings.http.proxy_protocol == "on":
+        if self._gateway.at_start.http.proxy_protocol == "on":
             factory = ProxiedFactory(factory, lambda: self._gateway.settings.http.trusted_proxies)
         return factory
 
     def _warn_if_open(self, hosts: Sequence[object]) -> None:
-        reached = open_to(self._gateway.settings, hosts)
+        reached = open_to(self._gateway.at_start, hosts)
         if reached:
             _log.warn(
                 "auth.mode is open, and the port is not on this machine's loopback alone ({addresses}): whoever "
@@ -140,7 +139,7 @@ class ListeningGateway(Service):
             self._site.limits = limits = limits_of(settings)
             self._resource.door.set_limits(limits)
             self._resource.door.log_requests = settings.log.level == "debug"
-            set_guard(self._resource.door, self._gateway)
+            set_guard(self._resource.door, self._gateway.access)
         if self._tls is not None:
             Deferred.fromCoroutine(self._tls.reread()).addErrback(
                 lambda failure: _log.failure("the certificate could not be read again", failure)
@@ -163,6 +162,8 @@ class ListeningGateway(Service):
                 one.socket.close()
         deadline = self._gateway.settings.shutdown.deadline.seconds
         begun = self._reactor.seconds()
+        if self._resource is not None and self._resource.door.guard is not None:
+            self._resource.door.guard.hasten()
         if self._site is not None and not await self._see_off(self._site.drain(), deadline):
             _log.warn("{count} connections are cut, for the time is over", count=self._site.connections)
             self._site.cut()

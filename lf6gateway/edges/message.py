@@ -140,3 +140,6 @@ class Guard(Protocol):
 
     def open(self, inside: Inside, stream: Stream, head: Head, flow: Flow) -> Answer | Intake:
         """As ``Endpoint.open``: finds out whose the request is, and lets it in or refuses it."""
+
+    def hasten(self) -> None:
+        """All stops: hold back no answer any longer."""

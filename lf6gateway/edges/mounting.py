@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from lf6gateway.edges import resources
-from lf6gateway.edges.endpoints import Door
-from lf6gateway.edges.guard import AccessGuard
+from lf6gateway.edges.guard import set_guard
 from lf6gateway.services.gateway import GatewayService
 from lf6gateway.values.limits import Limits
 
@@ -16,13 +15,5 @@ def gateway_resource(gateway: GatewayService) -> resources.GatewayResource:
     """
     made = resources.gateway_resource(gateway.receiver, Limits.of(gateway.settings), gateway.assembly.decode_threads)
     made.door.log_requests = gateway.settings.log.level == "debug"
-    set_guard(made.door, gateway)
+    set_guard(made.door, gateway.access)
     return made
-
-
-def set_guard(door: Door, gateway: GatewayService) -> None:
-    """Put a guard before the endpoints that take data if the gateway's settings need one, and none if not."""
-    if not gateway.access.guarded:
-        door.guard = None
-    elif door.guard is None:
-        door.guard = AccessGuard(gateway.access, door)

@@ -1,5 +1,5 @@
 """A worker process: serves the public port for a gateway in another process, which started it. Owns the process; must
-never touch the journal or a store, nor know a secret of either.
+never touch the journal or a store, nor know a secret of either. It proves users by itself, where that is asked.
 
 It is handed the listening sockets and one end of a socket pair, and ends with the gateway, whose death it sees by the
 closing of that pair."""
@@ -25,13 +25,17 @@ from zope.interface import implementer
 from lf6gateway.disk.filesystem import OsFileSystem
 from lf6gateway.edges.descriptors import limits_of
 from lf6gateway.edges.garbage import spare_what_stays
+from lf6gateway.edges.guard import set_guard
 from lf6gateway.edges.logs import LineObserver
 from lf6gateway.edges.ports import RestingPort
 from lf6gateway.edges.resources import GatewayResource, gateway_resource
 from lf6gateway.edges.site import GatewaySite
+from lf6gateway.services.access import Access
 from lf6gateway.services.distant import DistantReceiver
 from lf6gateway.services.link import Link
+from lf6gateway.services.surroundings import real
 from lf6gateway.services.threads import Threads
+from lf6gateway.services.tokens import CannotRead
 from lf6gateway.values.settings import Settings
 from lf6gateway.values.settings_parse import parse_settings
 from lf6gateway.values.wire import Begin, Changed, Drain, Listening, Message, Outcome, State
@@ -56,6 +60,7 @@ class Worker:
         self._receiver: DistantReceiver | None = None
         self._site: GatewaySite | None = None
         self._resource: GatewayResource | None = None
+        self._access: Access | None = None
         self._observer: LineObserver | None = None
         self._workers = 1
         self._draining = False
@@ -97,6 +102,13 @@ class Worker:
         self._resource = gateway_resource(self._receiver, limits, self._decoders)
         self._resource.door.log_requests = settings.log.level == "debug"
         self._site = GatewaySite(self._resource, limits, reactor=self._reactor, channel=settings.http.channel)
+        self._access = access = Access(settings, real(self._reactor))
+        try:
+            await access.start()
+        except CannotRead as error:
+            _log.error("a worker cannot begin: {error}", error=str(error))
+            _end(1)
+        set_guard(self._resource.door, access)
         for number, family in enumerate(begin.sockets, FIRST_SOCKET):
             endpoint = AdoptedStreamServerEndpoint(self._reactor, number, socket.AddressFamily(family))
             self._ports.append(RestingPort(await endpoint.listen(self._site), self._reactor, shared=True))
@@ -105,7 +117,11 @@ class Worker:
 
     def _changed(self, settings: Settings) -> None:
         limits = limits_of(settings, self._workers)
+        if self._access is not None:
+            self._access.reconfigure(settings)
         if self._site is not None and self._resource is not None and self._receiver is not None:
+            if self._access is not None:
+                set_guard(self._resource.door, self._access)
             self._site.limits = limits
             self._resource.door.set_limits(limits)
             self._resource.door.log_requests = settings.log.level == "debug"
@@ -122,8 +138,12 @@ class Worker:
     async def _drain(self) -> None:
         for port in self._ports:
             await maybeDeferred(port.stopListening)
+        if self._resource is not None and self._resource.door.guard is not None:
+            self._resource.door.guard.hasten()
         if self._site is not None:
             await self._site.drain()
+        if self._access is not None:
+            await self._access.stop()
         await self._decoders.stopService()
         await self._writers.stopService()
         self._over = True

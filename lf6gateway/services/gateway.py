@@ -94,7 +94,8 @@ class GatewayService(Service):
     ) -> None:
         self._surroundings = surroundings or real(reactor, now_ns)
         self.setName("lf6gateway")
-        self.settings = settings
+        self.settings = self.at_start = settings
+        """Those in force, and those that it began with: what waits for a restart is as it was at the start."""
         self.started: Deferred[None] = Deferred()
         self._reactor = self._surroundings.reactor
         self._now_ns = self._surroundings.now_ns
@@ -240,7 +241,7 @@ class GatewayService(Service):
         self.settings = settings
         if self._assembly is not None:
             self._assembly.reconfigure(settings)
-            self.access.reconfigure(settings)
+        self.access.reconfigure(settings)
         if waiting:
             _log.warn("the configuration was read again; a restart is needed for: {keys}", keys=", ".join(waiting))
         now = ", ".join(sorted(set(changed) & LIVE)) or "nothing else"

@@ -182,9 +182,10 @@ class HowMuch(Section):
     """How many users, and how many addresses, are counted at once; those seen longest ago are forgotten first."""
 
     @property
-    def said(self) -> tuple[str, ...]:
-        """The limits that there are, by name."""
-        return tuple(name for name in type(self).model_fields if name != "max_tracked" and getattr(self, name))
+    def counted(self) -> tuple[str, ...]:
+        """The limits that there are for which senders are counted, by name."""
+        others = ("allow", "deny", "max_tracked")
+        return tuple(name for name in type(self).model_fields if name not in others and getattr(self, name))
 
 
 class Audit(Section):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import itertools
 import json
 import os
 import signal
@@ -12,10 +13,13 @@ from pathlib import Path
 
 import yaml
 
+from tests import issuer
 from tests.blackbox.gateway import Gateway, S3Server, eventually, records
+from tests.blackbox.test_auth import token_command
 from tests.blackbox.test_running import stored
 
 Make = Callable[..., Gateway]
+ADDRESSES = itertools.count()
 LONG = {"usage_interval": "1h", "error_interval": "1h"}
 
 
@@ -171,3 +175,93 @@ def test_workers_take_over_changed_limits_and_log_into_the_gateways_log(gateway:
     assert {"PUT /usage 204", "PUT /usage 413"} <= {
         " ".join(one["message"].split()[:3]) for one in lines if "worker" in one
     }
+
+
+def statuses(daemon: Gateway, token: str, address: str | None = None) -> set[int]:
+    """What a token is answered over several connections, of which each worker has some.
+
+    :param address: the client's; another one each time, if left out, so that no failures of before hold up answers.
+    """
+    found = set()
+    clients = connections_to_all(daemon, 8)
+    for client in clients:
+        fields = {"User-Token": token, "X-Forwarded-For": address or f"203.0.113.{next(ADDRESSES) % 256}"}
+        client.request("PUT", "/usage", b'{"n":1}', fields)
+        answer = client.getresponse()
+        answer.read()
+        found.add(answer.status)
+    for client in clients:
+        client.close()
+    return found
+
+
+def test_each_worker_proves_tokens_and_follows_their_file(gateway: Make, tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens"
+    alice = token_command("add", "alice", "--file", tokens)
+    daemon = gateway(
+        workers=2,
+        aggregation=LONG,
+        auth={"mode": "tokens", "tokens_file": str(tokens), "failure_delay": "10ms"},
+        limits={"deny": ["198.51.100.0/24"]},
+        http={"trusted_proxies": ["127.0.0.0/8"]},
+    ).start()
+    assert statuses(daemon, alice) == {204}
+    assert statuses(daemon, "alice") == {401}
+    assert statuses(daemon, alice, "198.51.100.7") == {403}
+    bob = token_command("add", "bob", "--file", tokens)
+    eventually(lambda: statuses(daemon, bob) == {204})
+    token_command("revoke", "--user", "bob", "--file", tokens)
+    eventually(lambda: statuses(daemon, bob) == {401})
+
+    # What waits for a restart waits in a worker that takes another's place, too.
+    config = yaml.safe_load(daemon.config.read_text())
+    del config["auth"], config["limits"]
+    daemon.config.write_text(json.dumps(config))
+    assert daemon.process is not None
+    daemon.process.send_signal(signal.SIGHUP)
+    eventually(lambda: "a restart is needed for: auth.mode" in daemon.log.read_text())
+    eventually(lambda: statuses(daemon, alice, "198.51.100.7") == {204})
+    before = workers(daemon)
+    for pid in before:
+        os.kill(pid, signal.SIGKILL)
+    eventually(lambda: len(found := workers(daemon)) == 2 and not set(found) & set(before))
+    assert statuses(daemon, "alice") == {401}
+    assert statuses(daemon, alice, "198.51.100.7") == {204}
+    assert daemon.stop() == 0
+    assert "the workers were ended" not in daemon.log.read_text()
+
+
+def test_a_stop_of_workers_waits_for_no_answer_that_is_held_back(gateway: Make, tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens"
+    token_command("add", "alice", "--file", tokens)
+    daemon = gateway(
+        workers=2,
+        auth={"mode": "tokens", "tokens_file": str(tokens), "failure_delay": "1h"},  # which is 30 s, the most
+        shutdown={"deadline": "15s"},
+        log={"level": "debug"},
+    ).start()
+    [client] = connections_to_all(daemon, 1)
+    client.request("PUT", "/usage", b"1", {"User-Token": "alice"})
+    eventually(lambda: "the token is not accepted" in daemon.log.read_text())
+    assert daemon.stop() == 0
+    answer = client.getresponse()
+    assert answer.status == 401
+    assert "the workers were ended" not in daemon.log.read_text()
+
+
+def test_each_worker_proves_signed_tokens(gateway: Make, tmp_path: Path) -> None:
+    keys = tmp_path / "keys.json"
+    keys.write_text(issuer.keys(issuer.jwk("P-256", "two")))
+    daemon = gateway(
+        workers=2,
+        auth={
+            "mode": "jwt",
+            "jwt_issuer": issuer.ISSUER,
+            "jwt_audience": [issuer.AUDIENCE],
+            "jwt_keys": str(keys),
+            "failure_delay": "1ms",
+        },
+    ).start()
+    assert statuses(daemon, issuer.signed("P-256", "two").decode()) == {204}
+    assert statuses(daemon, issuer.signed("P-256", "two", aud="elsewhere").decode()) == {401}
+    assert daemon.stop() == 0
