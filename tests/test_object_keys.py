@@ -318,6 +318,7 @@ def test_the_content_type_is_the_senders_or_else_guessed(sent: str | None, uri: 
 
 @example("text/plain\r\n;a=b", "a.png")
 @example("text/plain\u2028;a=b", "a.png")
+@example("text/plain\t;a=b", "a.png")
 @given(st.one_of(st.none(), st.text(), st.from_regex(r"[a-z]+/[a-z]+\s*;.*")), URIS)
 def test_any_content_type_is_safe_in_a_header(sent: str | None, uri: str) -> None:
     found = content_type_of(sent, uri)

@@ -12,7 +12,7 @@ from urllib.parse import quote
 from lf6gateway.values.object_key import LONGEST_KEY
 
 _UNSAFE: Final = re.compile(r"[^A-Za-z0-9._-]")
-_TYPE: Final = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}([ \t]*;[\x20-\x7e]{0,200})?")
+_TYPE: Final = re.compile(r"[A-Za-z0-9!#$&^_.+-]{1,127}/[A-Za-z0-9!#$&^_.+-]{1,127}( *;[\x20-\x7e]{0,200})?")
 _ROOM: Final = 2048 - 8 * len("x-amz-meta-")
 """Bytes of metadata, names and values. S3 counts 2 KB without the prefix of each name, MinIO with it."""
 _USER_ROOM: Final = 512
