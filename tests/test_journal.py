@@ -190,9 +190,9 @@ def test_what_an_error_behind_the_hours_turn_did_not_reach_is_acknowledged(tmp_p
     desk = Desk(tmp_path, later)
     outcomes: list[object] = []
     desk.journal.append(entry(0))
-    later.run()
     for number in range(1, 4):
         desk.journal.append(entry(number, NOON + HOUR_NS - 2)).addBoth(outcomes.append)
+    later.run()
     desk.fs.fail["create"] = OSError(errno.EIO, "Input/output error")
     later.run()
     assert outcomes[0] is None

@@ -55,7 +55,7 @@ class _Open:
 
 @dataclass(frozen=True, slots=True)
 class _Flushed:
-    """What one flush came to: the segments it closed, how many of its entries, from the first on, are on stable storage,
+    """What one flush came to: the segments it closed, how many of its entries (the first ones) are on stable storage,
     and the error that ended it, if one did."""
 
     closed: tuple[Segment, ...]
