@@ -112,6 +112,42 @@ def test_any_byte_flipped_costs_at_most_its_own_frame(
     assert all(line + b"\n" in [entry.lines for entry in ENTRIES] for line in lines)
 
 
+def test_a_member_made_before_an_error_is_taken_though_the_segment_is_damaged_since(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    segment = segment_of(tmp_path, WHOLE)
+
+    def fail_once_renamed(fs: OsFileSystem, path: str) -> None:
+        if list(Path(path).glob("*.gz")):
+            raise OSError("names")
+
+    with monkeypatch.context() as patch, pytest.raises(OSError, match="names"):
+        patch.setattr(OsFileSystem, "sync_dir", fail_once_renamed)
+        sealed(tmp_path, segment)
+    damaged = bytearray(WHOLE)
+    for at in range(0, len(WHOLE), 8):
+        damaged[at] ^= 1
+    Path(segment.path).write_bytes(damaged)
+    again = sealed(tmp_path, segment)
+    assert again.member_file is not None
+    assert again.records == 5
+    assert gzip.decompress(Path(again.member_file.path).read_bytes()) == b"".join(entry.lines for entry in ENTRIES)
+    assert not Path(segment.path).exists()
+
+
+def test_a_damaged_member_made_before_an_error_is_set_aside_and_made_anew(tmp_path: Path) -> None:
+    segment = segment_of(tmp_path, WHOLE)
+    first = sealed(tmp_path, segment).member_file
+    assert first is not None
+    Path(segment.path).write_bytes(WHOLE)
+    made = Path(first.path)
+    made.write_bytes(made.read_bytes()[:-1])
+    again = sealed(tmp_path, segment)
+    assert again.member_file == first
+    assert gzip.decompress(made.read_bytes()) == b"".join(entry.lines for entry in ENTRIES)
+    assert [path.name.startswith(made.name) for path in set_aside(tmp_path)] == [True]
+
+
 def test_damage_of_many_frames_is_one_range(tmp_path: Path) -> None:
     first = len(frame.FILE_HEADER) + sum(map(len, frame.encode(ENTRIES[0])))
     data = WHOLE[:first] + b"\xff" * 3_000_000 + WHOLE[first:]

@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from lf6gateway.disk.compression import crc32, raw_deflate
 from lf6gateway.disk.damaged import Damaged
 from lf6gateway.disk.filesystem import FileSystem, Handle
-from lf6gateway.disk.folders import MemberFile, file_name
+from lf6gateway.disk.folders import MemberFile, check_member_file, file_name, read_member_file
 from lf6gateway.disk.keyfile import write_keys
 from lf6gateway.disk.quarantine import Quarantine
 from lf6gateway.disk.segment import Bad, Segment, Torn, read_segment
@@ -61,6 +61,11 @@ def seal(
     target = os.path.join(folder, file_name(segment.ordinal, segment.id, "gz"))
     temporary = target + ".tmp"
     size = _size(fs, segment.path)
+    made = _made_before(fs, target, segment, quarantine, salvage)
+    if made is not None:
+        fs.sync_dir(folder)
+        fs.unlink(segment.path)
+        return Sealed(made, 0, 0, made.member.records, size, made.member.packed_bytes)
     if fs.exists(temporary):
         fs.unlink(temporary)
     handle = fs.create(temporary)
@@ -92,6 +97,27 @@ def seal(
         )
     packed = MemberFile(target, segment.ordinal, member) if member.records else None
     return Sealed(packed, torn, damaged, member.records, size, member.packed_bytes if packed else 0)
+
+
+def _made_before(
+    fs: FileSystem, target: str, segment: Segment, quarantine: Quarantine, salvage: bool
+) -> MemberFile | None:
+    """The whole member that an attempt made which failed behind its renaming: the segment may have been damaged since,
+    and to be sealed again would then give less, or nothing, beside it. One that is damaged is set aside."""
+    if not fs.exists(target):
+        return None
+    try:
+        file = read_member_file(fs, target)
+        check_member_file(fs, file)
+    except Damaged as damage:
+        quarantine.take(target, segment.stream.value, damage.why)
+    except OSError as error:
+        if not salvage or error.errno != errno.EIO:
+            raise
+        quarantine.take(target, segment.stream.value, str(error))
+    else:
+        return file
+    return None
 
 
 def _size(fs: FileSystem, path: str) -> int:

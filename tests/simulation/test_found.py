@@ -23,6 +23,10 @@ from tests.simulation.world import history
             "a sync failed, the process was killed, and the next one's sync succeeded: a key counted, its record was lost",
         ),
         (15411, "an error behind an hour's turn refused what the hour before had on stable storage already"),
+        (
+            20724,
+            "sealing failed behind the renaming; the segment was damaged, and its member was shipped behind the next",
+        ),
     ],
 )
 def test_what_was_found_once_breaks_no_promise(seed: int, what: str) -> None:
