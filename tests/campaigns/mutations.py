@@ -105,6 +105,13 @@ MUTATIONS = [
         SEAL,
     ),
     _m(
+        "a member made before an error is not looked for",
+        "disk/seal.py",
+        "    if made is not None:\n",
+        "    if False:\n",
+        SEAL,
+    ),
+    _m(
         "recovery skips the last segment",
         "disk/folders.py",
         "    hour.segments.sort(key=lambda segment: segment.ordinal)\n",
