@@ -20,22 +20,13 @@ from twisted.web.client import Agent, HTTPConnectionPool
 
 from lf6gateway.stores.credentials import CredentialSource
 from lf6gateway.stores.http import S3Http, bucket_at
+from lf6gateway.stores.memory import ABLE
 from lf6gateway.stores.s3 import S3Store
 from lf6gateway.stores.signing import Keys
-from lf6gateway.stores.store import Body, Capabilities, Slice
+from lf6gateway.stores.store import Body, Slice
 from lf6gateway.values.failure import StoreError
 
 MIB = 1024 * 1024
-EVERYTHING = Capabilities(
-    put_if_absent=True,
-    put_if_match=True,
-    complete_if_match=True,
-    complete_if_absent=True,
-    part_copy=True,
-    copy_if_match=True,
-    checksum="sha256",
-    checksum_verified=True,
-)
 NAMESPACE = ' xmlns="http://s3.amazonaws.com/doc/2006-03-01/"'
 
 
@@ -197,7 +188,7 @@ def s3_http(port: int, timeout_s: float = 10.0, *, credentials: Any = None) -> S
 
 def s3_store(port: int, timeout_s: float = 10.0) -> S3Store:
     store = S3Store(s3_http(port, timeout_s), offload=off, part_bytes=5 * MIB, probe_key="_lf6gateway/probe.test")
-    store._found = EVERYTHING
+    store._found = ABLE
     return store
 
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 import errno
 import itertools
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
-from twisted.internet.defer import Deferred
 from twisted.python.failure import Failure
 
 from lf6gateway.disk.filesystem import Handle, OsFileSystem
@@ -22,6 +21,7 @@ from lf6gateway.values.entry import Entry
 from lf6gateway.values.slot import HOUR_NS, Slot
 from lf6gateway.values.stream import Stream
 from tests.deferreds import result_of
+from tests.later import Later
 
 NOON = 490_000 * HOUR_NS
 
@@ -70,22 +70,6 @@ class WatchedFileSystem(OsFileSystem):
     def sync_dir(self, path: str) -> None:
         self.note("sync_dir", os.path.basename(path))
         super().sync_dir(path)
-
-
-class Later:
-    """An offload whose work runs when the test says so."""
-
-    def __init__(self) -> None:
-        self.waiting: list[tuple[Callable[[], object], Deferred[object]]] = []
-
-    def __call__(self, work: Callable[[], object], /) -> Deferred[object]:
-        done: Deferred[object] = Deferred()
-        self.waiting.append((work, done))
-        return done
-
-    def run(self) -> None:
-        work, done = self.waiting.pop(0)
-        inline(work).chainDeferred(done)
 
 
 class Desk:

@@ -8,7 +8,8 @@ from twisted.python.failure import Failure
 
 from lf6gateway.disk.space import Refusal
 from lf6gateway.disk.unavailable import SpoolUnavailable
-from lf6gateway.services.receive import PROMISED, Receiver
+from lf6gateway.services.admission import PROMISED
+from lf6gateway.services.receive import Receiver
 from lf6gateway.values.idempotency import digest_of
 from lf6gateway.values.stream import Stream
 from tests.deferreds import result_of

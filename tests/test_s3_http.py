@@ -434,9 +434,9 @@ async def test_a_large_error_body_is_bounded(method: str, size: int, server: Ser
     http = s3_http(server.port)
     classified = http._failed
 
-    def watched(status: int, headers: Any, content: bytes, what: str, action: str) -> StoreError:
+    def watched(status: int, headers: Any, content: bytes, asked: Any) -> StoreError:
         seen.append(len(content))
-        return classified(status, headers, content, what, action)
+        return classified(status, headers, content, asked)
 
     http._failed = watched  # type: ignore[method-assign]
     server.plays = [answer(403, error_xml("AccessDenied") + b" " * size)] * 2

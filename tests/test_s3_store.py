@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from dataclasses import replace
 from datetime import UTC, datetime
 from hashlib import md5
 from pathlib import Path
@@ -13,13 +14,13 @@ import pytest
 import pytest_twisted
 from twisted.logger import globalLogPublisher
 
+from lf6gateway.stores.memory import ABLE
 from lf6gateway.stores.store import Absent, Body, Present, Slice, Unchanged
 from lf6gateway.values.failure import Kind
 from tests.scripted_s3 import (
     ABORTED,
     BEGUN,
     COMPLETED,
-    EVERYTHING,
     MIB,
     PART,
     Play,
@@ -231,12 +232,8 @@ async def test_a_disk_that_fails_in_the_middle_of_an_upload_has_it_given_up(serv
 
 async def growing(server: Server, tmp_path: Path, **honours: Any) -> None:
     store = s3_store(server.port)
-    store._found = type(EVERYTHING)(**{**_fields(), **honours})
+    store._found = replace(ABLE, **honours)
     await store.append("a", Present('"e"', 6 * MIB), body(tmp_path, b"x"), metadata={}, content_type=TYPE)
-
-
-def _fields() -> dict[str, Any]:
-    return {name: getattr(EVERYTHING, name) for name in type(EVERYTHING).__dataclass_fields__}
 
 
 COPIED = answer(200, b'<CopyPartResult><ETag>"copied"</ETag></CopyPartResult>')
@@ -278,7 +275,7 @@ async def test_a_whole_object_is_compared_before_it_replaces_another_and_one_war
     server: Server, tmp_path: Path
 ) -> None:
     store = s3_store(server.port)
-    store._found = type(EVERYTHING)(**{**_fields(), "put_if_match": False, "complete_if_match": False})
+    store._found = replace(ABLE, put_if_match=False, complete_if_match=False)
     warnings: list[dict[str, Any]] = []
 
     def watch(event: dict[str, Any]) -> None:
@@ -304,7 +301,7 @@ async def test_a_first_object_is_looked_for_where_the_store_ignores_that_it_must
     server: Server, tmp_path: Path
 ) -> None:
     store = s3_store(server.port)
-    store._found = type(EVERYTHING)(**{**_fields(), "put_if_absent": False, "complete_if_absent": False})
+    store._found = replace(ABLE, put_if_absent=False, complete_if_absent=False)
     server.plays = [raw(head_of(404, 0)), answer(200, ETag='"new"'), SEEN]
     content = body(tmp_path, b"abc")
     assert (await store.put("a", content, metadata={}, content_type=TYPE, condition=Absent())).etag == '"new"'
@@ -364,7 +361,7 @@ async def test_each_upload_carries_the_checksum_that_the_store_takes(
     kind: str | None, header: str, value: str, server: Server, tmp_path: Path
 ) -> None:
     store = s3_store(server.port)
-    store._found = type(EVERYTHING)(**{**_fields(), "checksum": kind})
+    store._found = replace(ABLE, checksum=kind)
     server.plays = [answer(200, ETag='"e"')]
     await store.put("a", body(tmp_path, b"abc"), metadata={}, content_type=TYPE)
     sent = server.requests[0].headers
@@ -376,7 +373,7 @@ async def test_each_upload_carries_the_checksum_that_the_store_takes(
 @pytest_twisted.ensureDeferred
 async def test_long_metadata_go_in_pieces_where_the_store_takes_no_others(server: Server, tmp_path: Path) -> None:
     store = s3_store(server.port)
-    store._found = type(EVERYTHING)(**{**_fields(), "metadata_longest": 4})
+    store._found = replace(ABLE, metadata_longest=4)
     back = raw(head_of(200, 1, ETag='"e"', x_amz_meta_uri="abcd", x_amz_meta_uri_part2="ef"))
     server.plays = [answer(200, ETag='"e"'), BEGUN, PART, COMPLETED, back]
     content, metadata = body(tmp_path, b"x"), {"uri": "abcdef"}
@@ -393,7 +390,7 @@ async def test_an_object_goes_in_parts_where_half_of_one_would_be_kept(
     content: bytes, server: Server, tmp_path: Path
 ) -> None:
     store = s3_store(server.port)
-    store._found = type(EVERYTHING)(**{**_fields(), "put_whole": False})
+    store._found = replace(ABLE, put_whole=False)
     server.plays = [BEGUN, PART, COMPLETED]
     put = store.put("a", body(tmp_path, content), metadata={}, content_type=TYPE, condition=Absent())
     assert await put == Present('"whole"', len(content))

@@ -5,14 +5,13 @@ from __future__ import annotations
 import errno
 import itertools
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from twisted.internet.defer import Deferred
 
 from lf6gateway.disk.damaged import Damaged
 from lf6gateway.disk.filesystem import Entry, Handle, OsFileSystem
@@ -44,6 +43,7 @@ from lf6gateway.values.idempotency import KeyUse
 from lf6gateway.values.slot import HOUR_NS, Slot
 from lf6gateway.values.stream import Stream
 from tests.deferreds import result_of, unfired
+from tests.later import Later
 
 SLOT = Slot(490_000)
 NOON = SLOT.start_ns
@@ -119,22 +119,6 @@ class FaultyFileSystem(OsFileSystem):
     def sync_dir(self, path: str) -> None:
         self.note("make_dirs" if self._making else "sync_dir", path)
         super().sync_dir(path)
-
-
-class Later:
-    """An offload whose work runs when the test says so."""
-
-    def __init__(self) -> None:
-        self.waiting: list[tuple[Callable[[], object], Deferred[object]]] = []
-
-    def __call__(self, work: Callable[[], object], /) -> Deferred[object]:
-        done: Deferred[object] = Deferred()
-        self.waiting.append((work, done))
-        return done
-
-    def run(self) -> None:
-        work, done = self.waiting.pop(0)
-        inline(work).chainDeferred(done)
 
 
 class Desk:

@@ -23,7 +23,7 @@ from lf6gateway.edges.intake import (
     most_encoded,
 )
 from lf6gateway.edges.memory import Memory
-from lf6gateway.edges.message import ACKNOWLEDGED, Answer, Fields, Flow, Guard, Head, Intake
+from lf6gateway.edges.message import ACKNOWLEDGED, Answer, Fields, Flow, Guard, Head, Inside, Intake
 from lf6gateway.edges.room import Room
 from lf6gateway.services.receiving import Takes
 from lf6gateway.values.limits import Limits
@@ -71,6 +71,13 @@ class Door:
         self.limits = limits
         self.memory.cap = limits.max_waiting
 
+    def let_in(self, inside: Inside, stream: Stream, head: Head, flow: Flow) -> Answer | Intake:
+        """Open what is inside for the user whom the guard finds, or ``identify`` where there is none."""
+        _check_method(head, SENDING)
+        if self.guard is not None:
+            return self.guard.open(inside, stream, head, flow)
+        return inside.open_for(self.identify(head.fields, stream), head, flow)
+
 
 @define
 class Records:
@@ -80,11 +87,7 @@ class Records:
     _stream: Stream
 
     def open(self, head: Head, flow: Flow) -> Answer | Intake:
-        _check_method(head, SENDING)
-        door = self._door
-        if door.guard is not None:
-            return door.guard.open(self, self._stream, head, flow)
-        return self.open_for(door.identify(head.fields, self._stream), head, flow)
+        return self._door.let_in(self, self._stream, head, flow)
 
     def open_for(self, user: str, head: Head, flow: Flow) -> Answer | Intake:
         door = self._door
@@ -119,11 +122,7 @@ class Specimens:
     _door: Door
 
     def open(self, head: Head, flow: Flow) -> Answer | Intake:
-        _check_method(head, SENDING)
-        door = self._door
-        if door.guard is not None:
-            return door.guard.open(self, Stream.SPECIMEN, head, flow)
-        return self.open_for(door.identify(head.fields, Stream.SPECIMEN), head, flow)
+        return self._door.let_in(self, Stream.SPECIMEN, head, flow)
 
     def open_for(self, user: str, head: Head, flow: Flow) -> Answer | Intake:
         door = self._door

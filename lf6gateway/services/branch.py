@@ -17,7 +17,8 @@ from lf6gateway.disk.space import Space
 from lf6gateway.disk.specimen_writer import final_path, give_name
 from lf6gateway.disk.specimens import SpecimenSpool
 from lf6gateway.disk.unavailable import SpoolUnavailable
-from lf6gateway.services.receive import DISK_FAILING, Receiver
+from lf6gateway.services.admission import DISK_FAILING
+from lf6gateway.services.receive import Receiver
 from lf6gateway.values.stream import Stream
 from lf6gateway.values.wire import DiskFailed, Gone, Grew, Message, Outcome, Records, State, Whole
 

@@ -15,20 +15,10 @@ from lf6gateway.disk.space import Refusal
 from lf6gateway.disk.specimen_writer import SpecimenWriter
 from lf6gateway.disk.specimens import SpecimenSpool
 from lf6gateway.disk.unavailable import SpoolUnavailable
-from lf6gateway.services.receive import (
-    BUSY_RETRY,
-    DISK_FAILING,
-    LOOK_EVERY,
-    PROMISED,
-    PROMISED_UNTOLD,
-    STARTING_RETRY,
-    TRIAL_EVERY_NS,
-)
+from lf6gateway.services.admission import DISK_FAILING, LOOK_EVERY, STARTING, Trials, busy, room_for
+from lf6gateway.values.moment import Moments
 from lf6gateway.values.stream import Stream
 from lf6gateway.values.wire import DiskFailed, Gone, Grew, Message, Outcome, Records, State, Whole
-
-_UNTOLD: Final = Refusal("starting", "the gateway is starting", STARTING_RETRY)
-
 
 FULL_RETRY: Final = 30
 """Seconds until asking again makes sense where there is room, but not for so much."""
@@ -57,14 +47,13 @@ class DistantReceiver:
     ) -> None:
         self.max_waiting = max_waiting
         self.send = send
-        self._now_ns = now_ns
+        self._moments = Moments(now_ns)
+        self._trials = Trials(now_ns)
         self._ids = itertools.count(1)
         self._asked: dict[int, tuple[Callable[[Outcome], None], int]] = {}
         self._waiting = 0
-        self._refusal: Refusal | None = _UNTOLD
+        self._refusal: Refusal | None = STARTING
         self._left = 0
-        self._last_ns = 0
-        self._last_trial_ns = 0
         self._specimens = SpecimenSpool(
             fs=fs, root=root, offload=offload, space=self, new_id=new_id, committed=lambda path, size: None, named=False
         )
@@ -83,21 +72,14 @@ class DistantReceiver:
     def refusal(self, incoming: int = 0) -> Refusal | None:
         """See ``Receiver``."""
         if self._waiting and self._waiting + incoming > self.max_waiting:
-            return Refusal("busy", f"{self._waiting} bytes wait for the disk already", BUSY_RETRY)
+            return busy(self._waiting)
         if self._refusal is None and incoming > self._left:
             return Refusal("spool_full", f"there is room for {self._left} bytes", FULL_RETRY)
         return self._refusal
 
     def admission(self, incoming: int) -> Refusal | None:
         """See ``Receiver``."""
-        refusal = self.refusal(incoming)
-        if refusal is None or refusal.reason != DISK_FAILING:
-            return refusal
-        now_ns = self._now_ns()
-        if 0 <= now_ns - self._last_trial_ns < TRIAL_EVERY_NS:
-            return refusal
-        self._last_trial_ns = now_ns
-        return None
+        return self._trials.unless_tried(self.refusal(incoming))
 
     def repeated(self, stream: Stream, user: str, key: str | None) -> bool:
         """The gateway alone knows, and is asked with the whole request."""
@@ -138,12 +120,11 @@ class DistantReceiver:
         length: int | None = None,
     ) -> DistantReception:
         """See ``Receiver``."""
-        self._last_ns = received_ns = max(self._now_ns(), self._last_ns + 1)
+        received_ns = self._moments.next()
         writer = self._specimens.begin(
             received_ns=received_ns, user=user, uri=uri, content_type=content_type, key=key, request_id=request_id
         )
-        promised = PROMISED_UNTOLD if length is None else min(length, PROMISED)
-        return DistantReception(self, writer, received_ns, user, key, promised)
+        return DistantReception(self, writer, received_ns, user, key, room_for(length))
 
     async def finish(self, writer: SpecimenWriter, received_ns: int, user: str, key: str | None) -> None:
         """Have the gateway keep a specimen that is whole and synced."""

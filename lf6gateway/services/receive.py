@@ -4,29 +4,26 @@ and whether anything is taken now; must never know HTTP, nor keep a body longer 
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Final, Protocol
+from typing import Protocol
 
 from twisted.internet.defer import Deferred
 
 from lf6gateway.disk.space import Refusal
 from lf6gateway.disk.unavailable import SpoolUnavailable
+from lf6gateway.services.admission import (
+    DISK_FAILING,
+    DRAINING_RETRY,
+    KEYS_FULL_RETRY,
+    LOOK_EVERY,
+    STARTING,
+    Trials,
+    busy,
+    room_for,
+)
 from lf6gateway.values.entry import Entry
 from lf6gateway.values.idempotency import digest_of
+from lf6gateway.values.moment import Moments
 from lf6gateway.values.stream import Stream
-
-DISK_FAILING: Final = "disk_failing"
-DRAINING_RETRY: Final = 5
-STARTING_RETRY: Final = 1
-BUSY_RETRY: Final = 1
-KEYS_FULL_RETRY: Final = 60
-TRIAL_EVERY_NS: Final = 5_000_000_000
-"""While the disk fails, one request in so many nanoseconds is let through to try it."""
-LOOK_EVERY: Final = 256 * 1024
-"""After so many bytes of a specimen it is looked again whether there is room, for it need not have told its length."""
-PROMISED: Final = 1024 * 1024
-"""The most that is kept free for a specimen which comes in, whatever length it told: it may never come."""
-PROMISED_UNTOLD: Final = 64 * 1024
-"""Likewise for one that told none."""
 
 
 class JournalLike(Protocol):
@@ -120,9 +117,9 @@ class Receiver:
         self._space = space
         self._keys = keys
         self._now_ns = now_ns
-        self._last_ns = 0
-        self._last_trial_ns = 0
-        self._closed: Refusal | None = Refusal("starting", "the gateway is starting", STARTING_RETRY)
+        self._moments = Moments(now_ns)
+        self._trials = Trials(now_ns)
+        self._closed: Refusal | None = STARTING
         self._keys_loaded = False
         self._waiting_for_keys: list[Deferred[None]] = []
         self._flights: dict[bytes, list[Deferred[None]]] = {}
@@ -154,7 +151,7 @@ class Receiver:
             return self._closed
         waiting = self._waiting
         if waiting >= self.max_waiting:
-            return Refusal("busy", f"{waiting} bytes wait for the disk already", BUSY_RETRY)
+            return busy(waiting)
         return self._space.refusal(incoming + waiting + self._promised)
 
     @property
@@ -164,14 +161,7 @@ class Receiver:
     def admission(self, incoming: int) -> Refusal | None:
         """As ``refusal``, for a request that is about to be begun: while the disk fails, one now and then is let
         through, for only a write that succeeds shows that it works again."""
-        refusal = self.refusal(incoming)
-        if refusal is None or refusal.reason != DISK_FAILING:
-            return refusal
-        now_ns = self._now_ns()
-        if 0 <= now_ns - self._last_trial_ns < TRIAL_EVERY_NS:
-            return refusal
-        self._last_trial_ns = now_ns
-        return None
+        return self._trials.unless_tried(self.refusal(incoming))
 
     def repeated(self, stream: Stream, user: str, key: str | None) -> bool:
         """Whether it is known already that a request with this key was kept, so that its body need not be."""
@@ -192,7 +182,7 @@ class Receiver:
         :raises SpoolUnavailable: nothing of it was kept, and ``told`` will not be called.
         """
         self._check_room(len(lines))
-        self._journals[stream].add(Entry(self._moment(), user, lines, count, None, request_id), told)
+        self._journals[stream].add(Entry(self._moments.next(), user, lines, count, None, request_id), told)
 
     async def records(
         self, stream: Stream, *, user: str, lines: bytes, count: int, key: str | None, request_id: str
@@ -206,7 +196,7 @@ class Receiver:
 
         def append() -> Awaitable[int]:
             self._check_room(len(lines))
-            entry = Entry(self._moment(), user, lines, count, key, request_id)
+            entry = Entry(self._moments.next(), user, lines, count, key, request_id)
             return _then(self._journals[stream].append(entry), entry.received_ns)
 
         if key is None:
@@ -228,9 +218,9 @@ class Receiver:
 
         :param length: of its body, where that is known.
         """
-        received_ns = self._moment()
+        received_ns = self._moments.next()
         self._receptions += 1
-        promised = PROMISED_UNTOLD if length is None else min(length, PROMISED)
+        promised = room_for(length)
         self._promised += promised
         writer = self._specimens.begin(
             received_ns=received_ns, user=user, uri=uri, content_type=content_type, key=key, request_id=request_id
@@ -285,10 +275,6 @@ class Receiver:
         refusal = self._space.refusal(incoming + self._waiting)
         if refusal is not None and refusal.reason != DISK_FAILING:  # a disk that fails says so itself
             raise SpoolUnavailable(refusal.reason, refusal.detail, refusal.retry_after)
-
-    def _moment(self) -> int:
-        self._last_ns = max(self._now_ns(), self._last_ns + 1)
-        return self._last_ns
 
     async def _once(self, stream: Stream, user: str, key: str, keep: Callable[[], Awaitable[int]]) -> bool:
         """Do ``keep`` unless the key was kept, and say whether it was done. One at a time for a key: who comes second

@@ -4,6 +4,7 @@ told as a ``StoreError``; must never know what a request is for."""
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Final, Protocol
 from urllib.parse import urlsplit
 
@@ -99,6 +100,21 @@ class Requests(Protocol):
         """See ``S3Http``."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """One request, before it is signed; ``what`` names it in errors, the rest as in ``S3Http.request``."""
+
+    what: str
+    method: str
+    key: str
+    action: str
+    query: Sequence[tuple[str, str]] = ()
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: Body | None = None
+    data: bytes | None = None
+    sha256: str = EMPTY_SHA256
+
+
 class S3Http:
     """Sends requests about one bucket.
 
@@ -146,28 +162,16 @@ class S3Http:
         what = f"{method} s3://{self.bucket.name}/{key}"
         length = body.length if body is not None else len(data or b"")
         seconds = self._timeout_s * patience + length / SLOWEST
-        work = Deferred.fromCoroutine(
-            self._renewed(what, method, key, action, query, headers or {}, body, data, sha256)
-        )
+        asked = _Asked(what, method, key, action, query, headers or {}, body, data, sha256)
+        work = Deferred.fromCoroutine(self._renewed(asked))
         answer: Answer = await _within(work, seconds, self._clock, what)
         return answer
 
-    async def _renewed(
-        self,
-        what: str,
-        method: str,
-        key: str,
-        action: str,
-        query: Sequence[tuple[str, str]],
-        headers: Mapping[str, str],
-        body: Body | None,
-        data: bytes | None,
-        sha256: str,
-    ) -> Answer:
+    async def _renewed(self, asked: _Asked) -> Answer:
         """One exchange; a second one at once where the keys were called expired and there are new ones."""
         keys = await self._credentials.keys()
         try:
-            return await self._exchange(keys, what, method, key, action, query, headers, body, data, sha256)
+            return await self._exchange(keys, asked)
         except StoreError as error:
             if error.kind is not Kind.EXPIRED:
                 raise
@@ -175,24 +179,13 @@ class S3Http:
             fresh = await self._credentials.keys()
             if fresh == keys:
                 raise
-        return await self._exchange(fresh, what, method, key, action, query, headers, body, data, sha256)
+        return await self._exchange(fresh, asked)
 
-    async def _exchange(
-        self,
-        keys: Keys,
-        what: str,
-        method: str,
-        key: str,
-        action: str,
-        query: Sequence[tuple[str, str]],
-        headers: Mapping[str, str],
-        body: Body | None,
-        data: bytes | None,
-        sha256: str,
-    ) -> Answer:
-        producer: Any = SliceProducer(body, self._offload) if body is not None and body.length else data or b""
+    async def _exchange(self, keys: Keys, asked: _Asked) -> Answer:
+        what, body = asked.what, asked.body
+        producer: Any = SliceProducer(body, self._offload) if body is not None and body.length else asked.data or b""
         try:
-            response = await self._send(keys, what, method, key, query, headers, producer, sha256)
+            response = await self._send(keys, asked, producer)
             reader = BodyReader(LONGEST if response.code >= 300 else LONGEST_ANSWER)
             response.deliverBody(reader)
             try:
@@ -206,35 +199,26 @@ class S3Http:
                 producer.abandon()
         found = _lower(response.headers)
         if response.code >= 300:
-            raise self._failed(response.code, found, content, what, action)
+            raise self._failed(response.code, found, content, asked)
         if reader.cut:
             raise StoreError(Kind.TRANSIENT, what, f"the answer has more than {LONGEST_ANSWER} bytes")
         # CompleteMultipartUpload and copies can answer 200 and put an error into the body.
-        if method != "GET" and holds_error(content):
-            raise self._failed(500, found, content, what, action)
-        why = doubt(method, found.get(ENCODING.decode(), ""), content)
+        if asked.method != "GET" and holds_error(content):
+            raise self._failed(500, found, content, asked)
+        why = doubt(asked.method, found.get(ENCODING.decode(), ""), content)
         if why:
             raise StoreError(Kind.TRANSIENT, what, f"HTTP {response.code}, but no answer of S3: {why}")
         return Answer(response.code, found, content)
 
-    async def _send(
-        self,
-        keys: Keys,
-        what: str,
-        method: str,
-        key: str,
-        query: Sequence[tuple[str, str]],
-        headers: Mapping[str, str],
-        data: Any,
-        sha256: str,
-    ) -> Any:
+    async def _send(self, keys: Keys, asked: _Asked, data: Any) -> Any:
+        what = asked.what
         try:
-            url = f"{self.bucket.base}/{encode_key(key)}" if key else f"{self.bucket.base}"
+            url = f"{self.bucket.base}/{encode_key(asked.key)}" if asked.key else f"{self.bucket.base}"
             if not urlsplit(url).path:
                 url += "/"
-            if query:
-                url += f"?{encode_query(query)}"
-            signed = sign(keys, self.bucket.region, method, url, headers, sha256)
+            if asked.query:
+                url += f"?{encode_query(asked.query)}"
+            signed = sign(keys, self.bucket.region, asked.method, url, asked.headers, asked.sha256)
             sent = Headers({name: [value] for name, value in signed.items()})
             target = EncodedURL.from_text(url)
         except (ValueError, TypeError) as error:
@@ -242,10 +226,10 @@ class S3Http:
             raise StoreError(Kind.REFUSED, what, f"no request can be made of that: {error}", applied=False) from error
         try:
             return await self._client.request(
-                method,
+                asked.method,
                 target,
                 headers=sent,
-                data=data if method in ("PUT", "POST") else None,
+                data=data if asked.method in ("PUT", "POST") else None,
                 allow_redirects=False,
                 unbuffered=True,
             )
@@ -254,13 +238,13 @@ class S3Http:
         except Exception as error:
             raise _lost(what, error) from error
 
-    def _failed(self, status: int, headers: Mapping[str, str], body: bytes, what: str, action: str) -> StoreError:
+    def _failed(self, status: int, headers: Mapping[str, str], body: bytes, asked: _Asked) -> StoreError:
         return classify(
             status=status,
             headers=headers,
             body=body,
-            what=what,
-            action=action,
+            what=asked.what,
+            action=asked.action,
             bucket=self.bucket.name,
             region=self.bucket.region,
         )
@@ -272,7 +256,7 @@ class S3Http:
         :raises StoreError: as ``request``; also where the connection ends early.
         """
         what = f"GET s3://{self.bucket.name}/{key}"
-        response, reader = await self._opened(what, key, headers)
+        response, reader = await self._opened(_Asked(what, "GET", key, "s3:GetObject", headers=headers))
         try:
             _same(_lower(response.headers).get("etag", ""), headers.get("If-Match"), what)
             while (chunk := await _within(reader.next(), self._timeout_s, self._clock, what)) is not None:
@@ -280,13 +264,14 @@ class S3Http:
         finally:
             reader.abandon()
 
-    async def _opened(self, what: str, key: str, headers: Mapping[str, str]) -> tuple[Any, BodyReader]:
+    async def _opened(self, asked: _Asked) -> tuple[Any, BodyReader]:
         """A stream that begins; asked for a second time where the keys were called expired and there are new ones."""
+        what = asked.what
         used: Keys | None = None
         while True:
-            asked = Deferred.fromCoroutine(self._credentials.keys())
-            keys: Keys = await _within(asked, self._timeout_s, self._clock, what)
-            sending = Deferred.fromCoroutine(self._send(keys, what, "GET", key, (), headers, None, EMPTY_SHA256))
+            getting = Deferred.fromCoroutine(self._credentials.keys())
+            keys: Keys = await _within(getting, self._timeout_s, self._clock, what)
+            sending = Deferred.fromCoroutine(self._send(keys, asked, None))
             response = await _within(sending, self._timeout_s, self._clock, what)
             reader = BodyReader(None if response.code < 300 else LONGEST)
             response.deliverBody(reader)
@@ -296,7 +281,7 @@ class S3Http:
                 content = await _within(Deferred.fromCoroutine(reader.whole()), self._timeout_s, self._clock, what)
             finally:
                 reader.abandon()
-            error = self._failed(response.code, _lower(response.headers), content, what, "s3:GetObject")
+            error = self._failed(response.code, _lower(response.headers), content, asked)
             if error.kind is not Kind.EXPIRED or used is not None:
                 raise error
             self._credentials.expired(keys)

@@ -285,8 +285,8 @@ MUTATIONS = [
     ),
     _m(
         "a moment can come twice",
-        "services/receive.py",
-        "max(self._now_ns(), self._last_ns + 1)",
+        "values/moment.py",
+        "max(self._now_ns(), self.last_ns + 1)",
         "self._now_ns()",
         "tests/test_receive.py",
     ),
@@ -330,8 +330,8 @@ MUTATIONS = [
     _m(
         "keys do not go to disk with the record",
         "services/receive.py",
-        "Entry(self._moment(), user, lines, count, key, request_id)",
-        "Entry(self._moment(), user, lines, count, None, request_id)",
+        "Entry(self._moments.next(), user, lines, count, key, request_id)",
+        "Entry(self._moments.next(), user, lines, count, None, request_id)",
         "tests/test_receive.py",
     ),
     # HTTP.

@@ -14,7 +14,7 @@ STORES: list[tuple[str, str, str, str, str]] = [
     (
         "store: an error with the status 200 is a success",
         "stores/http.py",
-        'if method != "GET" and holds_error(content):',
+        'if asked.method != "GET" and holds_error(content):',
         "if False:",
         HTTP,
     ),

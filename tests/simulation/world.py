@@ -283,7 +283,7 @@ class World:
         """A request that is under way now may be received in this hour."""
         life = sent.machine.life
         if life is not None and life.ready:
-            sent.hours.add(max(self.wall, life.gateway.receiver._last_ns + 1) // HOUR_NS)
+            sent.hours.add(max(self.wall, life.gateway.receiver._moments.last_ns + 1) // HOUR_NS)
 
     # In a plain order.
 
