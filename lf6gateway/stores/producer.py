@@ -122,13 +122,20 @@ class SliceProducer:
             return
         connection = getattr(self._consumer, "_consumer", None)
         if connection is not None:
+            self._stopped = True
             connection.abortConnection()
 
     async def _send(self, consumer: IConsumer) -> None:
         for path, offset, length in self._pieces:
-            data = await self._offload(lambda path=path, offset=offset, length=length: read_slice(path, offset, length))  # type: ignore[misc]
+            try:
+                data = await self._offload(
+                    lambda path=path, offset=offset, length=length: read_slice(path, offset, length)  # type: ignore[misc]
+                )
+            except StoreError:
+                if not self._stopped:
+                    raise
             if self._stopped:
-                # Twisted asks that the Deferred of a stopped producer never fires.
+                # Twisted asks that the Deferred of a stopped producer never fires, nor fails: it would log that.
                 await Deferred()
             if self._paused is not None:
                 await self._paused
