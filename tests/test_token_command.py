@@ -12,7 +12,8 @@ import pytest
 
 from lf6gateway.disk import tokens_file
 from lf6gateway.edges.cli import main
-from lf6gateway.edges.token_command import Refusal, moment
+from lf6gateway.edges.commands.refusal import Refusal
+from lf6gateway.edges.commands.token import moment
 from lf6gateway.values.stream import Stream
 from lf6gateway.values.token import matches
 from lf6gateway.values.token_file import Token, parse_tokens

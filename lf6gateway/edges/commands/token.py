@@ -13,10 +13,12 @@ import time
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from typing import Final
 
 from lf6gateway.disk.audit_file import AuditFile
 from lf6gateway.disk.tokens_file import edit_tokens, read_tokens
+from lf6gateway.edges.commands.refusal import Commands, Refusal, settings_of
 from lf6gateway.values.audit_entry import audit_line
 from lf6gateway.values.duration import parse_duration
 from lf6gateway.values.settings_problem import shown
@@ -38,11 +40,7 @@ Told = Callable[[str, Token], None]
 _DAYS: Final = re.compile(r"([0-9]{1,5})d")
 
 
-class Refusal(Exception):
-    """The command cannot be done; the text says why and what to do."""
-
-
-def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+def add_parser(commands: Commands) -> None:
     """Describe the command to the command line."""
     token = commands.add_parser(
         "token",
@@ -71,14 +69,25 @@ def add_parser(commands: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     revoke = which.add_parser("revoke", parents=[where], help="withdraw tokens")
     revoke.add_argument("id", nargs="*", help="their ids, as list shows them")
     revoke.add_argument("--user", default=None, help="all tokens of this user")
+    token.set_defaults(run=run)
 
 
-def run(chosen: argparse.Namespace, path: str, told: Told) -> None:
+def run(chosen: argparse.Namespace) -> int:
     """Do what the command line says.
 
-    :param path: the tokens file.
     :raises Refusal: it cannot be done; then the file is as it was.
     """
+    path, audit = chosen.file, None
+    if path is None:
+        settings = settings_of(chosen.config)
+        path, audit = settings.auth.tokens_file, settings.audit.file
+        if path is None:
+            raise Refusal("the configuration names no auth.tokens_file; set it, or name the file with --file")
+    _run(chosen, os.path.abspath(path), partial(audited, audit))
+    return 0
+
+
+def _run(chosen: argparse.Namespace, path: str, told: Told) -> None:
     actions = {"add": _add, "rotate": _rotate, "list": _list, "revoke": _revoke}
     try:
         actions[chosen.action](chosen, path, told)
