@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from twisted.internet.task import Clock
 
-from lf6gateway.edges.ports import REST, RestingPort
+from lf6gateway.edges.ports import BURST, REST, RestingPort
 
 
 class FakePort:
@@ -16,6 +16,7 @@ class FakePort:
         self.open = True
         self.waiting = 0
         self.attempts = 0
+        self.numberAccepts = 100
 
     def doRead(self) -> None:
         self.attempts += 1
@@ -60,3 +61,13 @@ def test_a_stop_while_it_rests_is_one() -> None:
         resting.stopListening()
         assert clock.getDelayedCalls() == []
         assert not port.reading and port.open == kept
+
+
+def test_a_backlog_is_not_accepted_in_one_turn() -> None:
+    port, clock = FakePort(), Clock()
+    RestingPort(port, clock, kept=False)
+    port.waiting = 1
+    for grown in (100, 120, 7):  # Twisted lets it grow with every full turn
+        port.numberAccepts = grown
+        port.doRead()
+        assert port.numberAccepts == min(grown, BURST)

@@ -32,6 +32,9 @@ REST: Final = 0.1
 """Seconds without accepting after an attempt that accepted nothing."""
 PATIENCE: Final = 8
 """Attempts in vain, one behind the other, after which a shared socket is let rest."""
+BURST: Final = 16
+"""Connections that are accepted in one turn of the reactor: a socket that is turned away is closed in the next turn only,
+and a whole backlog of them would take the descriptors that are not the connections'."""
 BACKLOG = 4096
 """Connections the kernel keeps waiting; while a busy daemon restarts under socket activation they queue here."""
 
@@ -112,8 +115,8 @@ def _refused(port: int, error: OSError) -> PortTaken:
 
 @implementer(IListeningPort)
 class RestingPort:
-    """A port that accepts no more for a moment where it could not accept: with no descriptor left, the kernel would
-    tell of the same connection again and again, and Twisted try it as often.
+    """A port that accepts a few connections in a turn, and no more for a moment where it could not accept: with no
+    descriptor left, the kernel would tell of the same connection again and again, and Twisted try it as often.
 
     :param port: Twisted's.
     :param kept: it is never closed but only accepted from no more: who connects waits in the kernel for the next
@@ -134,8 +137,7 @@ class RestingPort:
 
     def _accept_or_rest(self) -> object:
         before = self._port.sessionno
-        if self._shared:
-            self._port.numberAccepts = 1
+        self._port.numberAccepts = 1 if self._shared else min(self._port.numberAccepts, BURST)
         outcome: object = self._accept()
         self._in_vain = self._in_vain + 1 if self._port.sessionno == before else 0
         if self._in_vain >= (PATIENCE if self._shared else 1) and self._rest is None:

@@ -10,6 +10,7 @@ import json
 import os
 import resource
 import shutil
+import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -173,8 +174,11 @@ def test_more_connections_than_descriptors_harm_neither_those_there_are_nor_the_
     kept.request("GET", "/health")
     kept.getresponse().read()
     with contextlib.ExitStack() as crowd:
+        assert daemon.process is not None
+        daemon.process.send_signal(signal.SIGSTOP)  # so that all of them wait when it looks
         for _ in range(400):
             crowd.enter_context(socket.create_connection(("127.0.0.1", daemon.port), 30))
+        daemon.process.send_signal(signal.SIGCONT)
         for number in range(20):
             kept.request("PUT", "/usage", b'{"n":%d}' % number, {"User-Token": "alice"})
             answer = kept.getresponse()
