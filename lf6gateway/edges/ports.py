@@ -33,8 +33,8 @@ REST: Final = 0.1
 PATIENCE: Final = 8
 """Attempts in vain, one behind the other, after which a shared socket is let rest."""
 BURST: Final = 16
-"""Connections that are accepted in one turn of the reactor: a socket that is turned away is closed in the next turn only,
-and a whole backlog of them would take the descriptors that are not the connections'."""
+"""Connections that are accepted in one turn of the reactor: a socket that is turned away is closed in the next turn
+only, and a whole backlog of them would take the descriptors that are not the connections'."""
 BACKLOG = 4096
 """Connections the kernel keeps waiting; while a busy daemon restarts under socket activation they queue here."""
 
