@@ -42,8 +42,18 @@ class Quarantine:
             handle.close()
         self._note(target, {"from": path, "why": why, "bytes": size})
         self._fs.rename(path, target)
-        self._fs.sync_dir(folder)
-        self._fs.sync_dir(os.path.dirname(path))
+        try:
+            self._fs.sync_dir(folder)
+            self._fs.sync_dir(os.path.dirname(path))
+        except OSError as error:
+            # Not raised: it is here, and who tried again would find nothing where it was.
+            _log.warn(
+                "{path} is set aside, but a power failure now would put it back to {before}, from where it would be set "
+                "aside again: {error}",
+                path=target,
+                before=path,
+                error=str(error),
+            )
         self._count(target, size, why)
         return size
 

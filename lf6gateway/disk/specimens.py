@@ -146,9 +146,14 @@ def finish(fs: FileSystem, path: str, has_key: bool) -> None:
     handle = fs.open(path, writable=True)
     try:
         _, offset = read_head(handle, path)
-        fs.rename(path, path.removesuffix(".spec") + ".key")
-        fs.sync_dir(os.path.dirname(path))  # else it could come back as a specimen without a body
-        handle.truncate(offset)
+        kept = path.removesuffix(".spec") + ".key"
+        fs.rename(path, kept)
+        try:
+            fs.sync_dir(os.path.dirname(path))  # else it could come back as a specimen without a body
+            handle.truncate(offset)
+        except OSError as error:
+            # Not raised: it waits no more, and who tried again would find nothing under its old name.
+            _log.warn("{path} takes up its whole size for an hour or two: {error}", path=kept, error=str(error))
     finally:
         handle.close()
 

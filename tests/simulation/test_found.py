@@ -27,6 +27,7 @@ from tests.simulation.world import history
             20724,
             "sealing failed behind the renaming; the segment was damaged, and its member was shipped behind the next",
         ),
+        (41522, "what failed behind the renaming of a shipped specimen was tried again; its bytes counted for ever"),
     ],
 )
 def test_what_was_found_once_breaks_no_promise(seed: int, what: str) -> None:
