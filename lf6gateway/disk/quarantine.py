@@ -48,8 +48,8 @@ class Quarantine:
         except OSError as error:
             # Not raised: it is here, and who tried again would find nothing where it was.
             _log.warn(
-                "{path} is set aside, but a power failure now would put it back to {before}, from where it would be set "
-                "aside again: {error}",
+                "{path} is set aside, but a power failure now would put it back to {before}, from where it would be "
+                "set aside again: {error}",
                 path=target,
                 before=path,
                 error=str(error),
