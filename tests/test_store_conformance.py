@@ -4,7 +4,9 @@ what they honour. Where one ignores a condition, the store looks first, and the 
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
+from dataclasses import replace
 from functools import wraps
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
@@ -196,6 +198,47 @@ async def test_a_body_shorter_than_it_says_is_no_object(store: ObjectStore, fold
     short = Body((Slice(body(folder, b"some").slices[0].path, 0, 10_000),))
     assert await refused(store.put("short", short, metadata={}, content_type=TYPE)) is Kind.DAMAGED
     assert await store.head("short") is None
+
+
+def known(content: Body, *parts: bytes) -> Body:
+    """The same, with the digests of what it was once."""
+    pairs = zip(content.slices, parts, strict=True)
+    return Body(tuple(replace(one, sha256=sha256(part).hexdigest()) for one, part in pairs))
+
+
+@on_each
+async def test_bytes_that_are_no_longer_what_they_were_do_not_go(store: ObjectStore, folder: Path) -> None:
+    """Found by the simulation (seed 53587): compared with its digest, a specimen waited, was damaged, and went."""
+    key, now, before = "changed/object", [b"one", b"", b"two"], [b"one", b"", b"too"]
+    first = await store.put(key, known(body(folder, *now), *now), metadata={}, content_type=TYPE, condition=Absent())
+    for damaged in (known(body(folder, *now), *before), known(body(folder, b"1"), b"2")):
+        changed = store.put(key, damaged, metadata={}, content_type=TYPE, condition=Unchanged(first.etag))
+        assert await refused(changed) is Kind.DAMAGED
+    assert await whole(store.get(key)) == b"onetwo"
+    large = [b"a" * (3 * MIB), bytes(range(256)) * (4096 * 21)]
+    for last in (large[1], large[1][:-1] + b"x"):
+        put = store.put("changed/large", known(body(folder, *large), large[0], last), metadata={}, content_type=TYPE)
+        if last is large[1]:
+            await put
+            await store.delete("changed/large")
+        else:
+            assert await refused(put) is Kind.DAMAGED
+    assert await store.head("changed/large") is None
+    assert await store.abort_uploads("changed/large", before_ns=1 << 62) == 0
+
+
+@on_each
+async def test_a_tail_that_is_no_longer_what_it_was_is_not_appended(store: ObjectStore, folder: Path) -> None:
+    if not (await store.capabilities()).part_copy:
+        return  # it is not asked to, then
+    key, base = "changed/growing", b"x" * (5 * MIB)
+    present = await store.put(key, body(folder, base), metadata={}, content_type=TYPE)
+    changed = store.append(key, present, known(body(folder, b"tail"), b"tale"), metadata={}, content_type=TYPE)
+    assert await refused(changed) is Kind.DAMAGED
+    grown = await store.append(
+        key, present, known(body(folder, b"t", b"l"), b"t", b"l"), metadata={}, content_type=TYPE
+    )
+    assert grown.size == len(base) + 2
 
 
 @on_each

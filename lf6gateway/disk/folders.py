@@ -143,8 +143,8 @@ def read_member_file(fs: FileSystem, path: str) -> MemberFile:
     return MemberFile(path, parsed[0], found)
 
 
-def check_member_file(fs: FileSystem, file: MemberFile) -> None:
-    """Read a member whole, and compare it with its digest. Blocks.
+def check_member_file(fs: FileSystem, file: MemberFile) -> str:
+    """Read a member whole, and compare it with its digest; the SHA-256, in hex, of all that was read. Blocks.
 
     :raises Damaged: it is not what was sealed.
     :raises OSError: it cannot be read.
@@ -154,9 +154,13 @@ def check_member_file(fs: FileSystem, file: MemberFile) -> None:
     digest = sha256()
     handle = fs.open(file.path)
     try:
+        whole = sha256(handle.read_at(0, HEADER_BYTES))
         for start in range(HEADER_BYTES, file.member.packed_bytes, _PIECE):
-            digest.update(handle.read_at(start, _PIECE))
+            data = handle.read_at(start, _PIECE)
+            digest.update(data)
+            whole.update(data)
     finally:
         handle.close()
     if digest_of(file.member, digest) != file.member.digest:
         raise Damaged(file.path, HEADER_BYTES, "it does not fit its digest")
+    return whole.hexdigest()

@@ -63,22 +63,21 @@ class HourFiles:
                 freed += self._set_aside(member_path, error, salvage)
         return ledger, files, certain, freed
 
-    def check(self, files: Sequence[MemberFile], salvage: bool) -> list[MemberFile]:
-        """Read members whole; those that are damaged, or (with ``salvage``) cannot be read, are in quarantine now.
+    def check(self, files: Sequence[MemberFile], salvage: bool) -> dict[str, str]:
+        """Read members whole; the SHA-256 of each sound one, in hex, by its path. Those that are damaged, or (with
+        ``salvage``) cannot be read, are in quarantine now.
 
         :raises OSError: the disk failed.
         """
-        bad = []
+        sound = {}
         for file in files:
             try:
-                check_member_file(self._fs, file)
+                sound[file.path] = check_member_file(self._fs, file)
             except FileNotFoundError:
                 _log.error("{path} is gone, though nothing here removed it", path=file.path)
-                bad.append(file)
             except (Damaged, OSError) as error:
                 self._set_aside(file.path, error, salvage)
-                bad.append(file)
-        return bad
+        return sound
 
     def _set_aside(self, path: str, error: Damaged | OSError, salvage: bool) -> int:
         if isinstance(error, OSError) and not _given_up(error, salvage):

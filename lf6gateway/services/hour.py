@@ -57,10 +57,12 @@ class State(Enum):
 
 @dataclass(slots=True)
 class _Held:
-    """A member on our disk; ``shipped``: it is in the object for certain."""
+    """A member on our disk; ``shipped``: it is in the object for certain. ``sha256``: of all of it, when it was last
+    compared with its digest."""
 
     file: MemberFile
     shipped: bool
+    sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -315,7 +317,10 @@ class Hour:
     async def _sound(self) -> list[_Held]:
         """The members that are to go, each of them read whole and found undamaged."""
         files = [member.file for member in self._members]
-        bad = await self._offload(lambda: self._files.check(files, self._salvaging))
+        sound = await self._offload(lambda: self._files.check(files, self._salvaging))
+        for member in self._members:
+            member.sha256 = sound.get(member.file.path)
+        bad = [file for file in files if file.path not in sound]
         if bad:
             self.damaged += len(bad)
             self._members = [member for member in self._members if member.file not in bad]
@@ -340,7 +345,7 @@ class Hour:
         )
         # From here on a write may have taken effect whatever is heard of it, and a later start has to know.
         await self._note(multipart=True)
-        written = await self._written(chosen, present, files, metadata)
+        written = await self._written(chosen, present, pending, metadata)
         for member in pending:
             member.shipped = True
         self._cursor = target
@@ -357,9 +362,9 @@ class Hour:
         await self._drop_if_safe(written)
 
     async def _written(
-        self, chosen: Way, present: Present | None, files: list[MemberFile], metadata: dict[str, str]
+        self, chosen: Way, present: Present | None, pending: list[_Held], metadata: dict[str, str]
     ) -> Present:
-        tail = _body(files)
+        tail = _body(pending)
         if present is None:
             return await self._store.put(
                 self.key, tail, metadata=metadata, content_type=CONTENT_TYPE, condition=Absent()
@@ -367,7 +372,7 @@ class Hour:
         if chosen is Way.APPEND:
             return await self._store.append(self.key, present, tail, metadata=metadata, content_type=CONTENT_TYPE)
         if chosen is Way.MIRROR:
-            whole = _body([member.file for member in self._members])
+            whole = _body(self._members)
         else:
             base = await self._fetch(present)
             whole = Body((base, *tail.slices))
@@ -433,5 +438,5 @@ class Hour:
             self._space.remove(sum(member.file.member.packed_bytes for member in freed))
 
 
-def _body(files: Sequence[MemberFile]) -> Body:
-    return Body(tuple(Slice(file.path, 0, file.member.packed_bytes) for file in files))
+def _body(members: Sequence[_Held]) -> Body:
+    return Body(tuple(Slice(one.file.path, 0, one.file.member.packed_bytes, one.sha256) for one in members))

@@ -68,7 +68,7 @@ async def send(
     """
     metadata = names.metadata(specimen)
     content_type = names.content_type(specimen)
-    body = Body((Slice(specimen.path, specimen.offset, specimen.length),))
+    body = Body((Slice(specimen.path, specimen.offset, specimen.length, specimen.sha256),))
     number = 0
     for _ in range(MOST_LOOKS):
         key = names.key(specimen, number)

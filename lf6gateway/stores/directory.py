@@ -23,6 +23,7 @@ from functools import partial
 from typing import BinaryIO, Final, TypeVar
 
 from lf6gateway.disk.offload import Offload
+from lf6gateway.stores.comparison import must_be
 from lf6gateway.stores.store import Absent, Body, Capabilities, Condition, Present, Unchanged
 from lf6gateway.values.failure import Kind, StoreError
 
@@ -213,8 +214,11 @@ class DirectoryStore:
                         with open(path, "rb") as before:
                             _copy(before.fileno(), out.fileno(), 0, present.size)
                     for piece in body.slices:
+                        start = out.seek(0, os.SEEK_END)
                         with _opened_piece(piece.path) as source:
                             _copy(source.fileno(), out.fileno(), piece.offset, piece.length)
+                        if piece.sha256 is not None:
+                            must_be(piece, _digest_of(out.fileno(), start, piece.length))
                     _mark(out.fileno())
                     os.fsync(out.fileno())
                     etag = _etag(os.fstat(out.fileno()))
@@ -348,7 +352,7 @@ def _fresh(path: str) -> BinaryIO:
     """An empty file of that name; what a crash left there goes."""
     with suppress(FileNotFoundError):
         os.unlink(path)
-    return open(path, "xb", opener=_private)
+    return open(path, "x+b", opener=_private)
 
 
 def _opened_piece(path: str) -> BinaryIO:
@@ -386,6 +390,13 @@ def _copy(source: int, target: int, offset: int, length: int) -> None:
             raise StoreError(Kind.DAMAGED, "copy into the object", "a file is shorter than it was", applied=False)
         offset += copied
         length -= copied
+
+
+def _digest_of(descriptor: int, offset: int, length: int) -> str:
+    digest = hashlib.sha256()
+    for start in range(offset, offset + length, _CHUNK):
+        digest.update(os.pread(descriptor, min(_CHUNK, offset + length - start), start))
+    return digest.hexdigest()
 
 
 def _make_dirs(folder: str) -> None:

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from hashlib import sha256
 from typing import Final
 
+from lf6gateway.stores.comparison import must_be
 from lf6gateway.stores.store import Absent, Body, Capabilities, Condition, Present, Unchanged
 from lf6gateway.values.failure import Kind, StoreError
 
@@ -171,5 +173,6 @@ def _bytes(body: Body) -> bytes:
             data = file.read(part.length)
         if len(data) != part.length:
             raise StoreError(Kind.DAMAGED, f"read {part.path}", "the file is shorter than it was", applied=False)
+        must_be(part, sha256(data).hexdigest())
         parts.append(data)
     return b"".join(parts)

@@ -16,6 +16,7 @@ from twisted.web.iweb import IBodyProducer
 from zope.interface import implementer
 
 from lf6gateway.disk.offload import Offload
+from lf6gateway.stores.comparison import Comparison, must_be
 from lf6gateway.stores.store import Body
 from lf6gateway.values.failure import Kind, StoreError
 
@@ -44,19 +45,27 @@ def digests_of(data: bytes) -> Digests:
     return Digests(strong.hexdigest(), strong.digest(), md5(data, usedforsecurity=False).digest(), quick)
 
 
-def digests(body: Body, read: Read | None = None) -> Digests:
+def digests(body: Body, read: Read | None = None, comparison: Comparison | None = None) -> Digests:
     """Read a body once for its digests. Blocks.
 
     :param read: ``read_slice`` if left out.
-    :raises StoreError: a file of it is shorter than it should be.
+    :param comparison: of the whole that this body is a part of, fed with it.
+    :raises StoreError: a file of it is shorter than it should be, or not what it was.
     """
     read = read or read_slice
+    alone = comparison is None and len(body.slices) == 1
+    if comparison is None and not alone:
+        comparison = Comparison(body)
     strong, old, quick = sha256(), md5(usedforsecurity=False), 0
     for path, offset, length in _pieces(body):
         data = read(path, offset, length)
         strong.update(data)
         old.update(data)
         quick = google_crc32c.extend(quick, data)
+        if comparison is not None:
+            comparison.feed(data)
+    if alone:
+        must_be(body.slices[0], strong.hexdigest())
     return Digests(strong.hexdigest(), strong.digest(), old.digest(), quick.to_bytes(4, "big"))
 
 

@@ -14,6 +14,7 @@ from twisted.logger import Logger
 from lf6gateway.disk.offload import Offload
 from lf6gateway.stores.answers import child, children, listed_key, may_be_key, moment_ns, present_of, text, tree
 from lf6gateway.stores.checksums import checksum_headers
+from lf6gateway.stores.comparison import Comparison
 from lf6gateway.stores.http import Requests
 from lf6gateway.stores.metadata import headers_of
 from lf6gateway.stores.parts import LARGEST_PUT, MOST_PARTS, cut, spans
@@ -159,8 +160,9 @@ class S3Store:
         upload = await self.begin(key, headers)
         try:
             etags = await self._copied(key, upload, present) if present is not None else []
+            comparison = Comparison(body)
             for part in cut(body, self._part_bytes, MOST_PARTS - len(etags)) or [body]:
-                etags.append(await self._part(key, upload, len(etags) + 1, part))
+                etags.append(await self._part(key, upload, len(etags) + 1, part, comparison))
             honours = self._found
             sure = honours is None or (
                 honours.complete_if_absent if isinstance(condition, Absent) else honours.complete_if_match
@@ -216,8 +218,8 @@ class S3Store:
             raise StoreError(Kind.UNSUPPORTED, f"copy {key} into a part", "the answer has no ETag", applied=False)
         return found
 
-    async def _part(self, key: str, upload: str, number: int, part: Body) -> str:
-        found = await self._offload(lambda: digests(part, self._read))
+    async def _part(self, key: str, upload: str, number: int, part: Body, comparison: Comparison) -> str:
+        found = await self._offload(lambda: digests(part, self._read, comparison))
         kind = None if self._found is None else self._found.part_checksum
         return await self.put_part(key, upload, number, part, found.sha256, checksum_headers(kind, found))
 

@@ -10,11 +10,13 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Slice:
-    """``length`` bytes of the file at ``path``, from ``offset``."""
+    """``length`` bytes of the file at ``path``, from ``offset``. ``sha256``, in hex, is theirs where it is known: bytes
+    that are others by now are not sent."""
 
     path: str
     offset: int
     length: int
+    sha256: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,8 +8,38 @@ PROBE = "tests/test_probe.py"
 FOLDER = "tests/test_directory_store.py"
 KEYS = "tests/test_credentials.py"
 ERRORS = "tests/test_s3_errors.py"
+CONFORMANCE = "tests/test_store_conformance.py"
 
 STORES: list[tuple[str, str, str, str, str]] = [
+    # What goes is what was acknowledged.
+    (
+        "store: a whole body is not compared with its digest",
+        "stores/producer.py",
+        "        must_be(body.slices[0], strong.hexdigest())\n",
+        "        pass\n",
+        CONFORMANCE,
+    ),
+    (
+        "store: the parts of a body are not compared with its digest",
+        "stores/s3.py",
+        "digests(part, self._read, comparison)",
+        "digests(part, self._read)",
+        CONFORMANCE,
+    ),
+    (
+        "store: a folder takes what does not fit its digest",
+        "stores/directory.py",
+        "must_be(piece, _digest_of(out.fileno(), start, piece.length))",
+        "pass",
+        CONFORMANCE,
+    ),
+    (
+        "store: a specimen's digest does not go to the store",
+        "services/send_specimen.py",
+        ", specimen.length, specimen.sha256)",
+        ", specimen.length)",
+        "tests/simulation/test_found.py",
+    ),
     # What an answer says.
     (
         "store: an error with the status 200 is a success",

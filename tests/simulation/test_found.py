@@ -27,6 +27,10 @@ from tests.simulation.world import history
             20724,
             "sealing failed behind the renaming; the segment was damaged, and its member was shipped behind the next",
         ),
+        (
+            53587,
+            "a specimen was compared with its digest, waited for the store, was damaged, and went to it unseen",
+        ),
         (41522, "what failed behind the renaming of a shipped specimen was tried again; its bytes counted for ever"),
     ],
 )

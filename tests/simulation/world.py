@@ -220,9 +220,6 @@ class World:
     def _rot(self, machine: Machine) -> None:
         life = machine.life
         paths = damage.candidates(machine.disk)
-        if life is not None and (life.jobs or life.mail or life.line.busy):
-            # Between the moment a file was compared with its digest and that in which it is sent nobody looks again.
-            paths = [path for path in paths if not path.endswith((".gz", ".spec"))]
         if paths:
             path = self.chance.of(paths)
             objects = {key: thing.data for key, thing in self.server.objects.items() if key.endswith(".gz")}
