@@ -26,8 +26,9 @@ $(STAMP): pyproject.toml constraints.txt
 demo: $(STAMP) ## Run the daemon on a folder with real reports and a specimen
 	$(BIN)/python examples/demo.py
 
-test: $(STAMP) servers ## Run the whole test suite
-	$(BIN)/python -m pytest
+JOBS ?= 3
+test: $(STAMP) servers ## Run the whole test suite, JOBS=3 files at the same time
+	$(BIN)/python -m pytest -n $(JOBS) --dist loadfile
 
 servers: $(STAMP) ## Install the S3 servers of others that the tests run against (one that cannot be had is left out)
 	$(BIN)/python -m tests.servers.install

@@ -224,7 +224,8 @@ async def test_bytes_that_are_no_longer_what_they_were_do_not_go(store: ObjectSt
         else:
             assert await refused(put) is Kind.DAMAGED
     assert await store.head("changed/large") is None
-    assert await store.abort_uploads("changed/large", before_ns=1 << 62) == 0
+    if (await store.capabilities()).part_copy:  # a server without it lists no uploads either
+        assert await store.abort_uploads("changed/large", before_ns=1 << 62) == 0
 
 
 @on_each
