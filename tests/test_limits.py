@@ -2,20 +2,74 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 
+from lf6gateway.services.access import Access
+from lf6gateway.services.counting import Counting
+from lf6gateway.services.distant_limits import DistantLimits
+from lf6gateway.services.surroundings import real
+from lf6gateway.values.settings import Settings
 from lf6gateway.values.stream import Stream
+from lf6gateway.values.wire import Message, Verdict
 from tests.http_support import chunked, each_channel, request
 from tests.test_guard import Guarded, settings
 
-pytestmark = pytest.mark.usefixtures("each_channel")
+pytestmark = pytest.mark.usefixtures("each_channel", "each_counter")
 __all__ = ["each_channel"]
 
 PROXY = "http: {trusted_proxies: [192.0.2.0/24]}\n"
 
 
-def limited(limits: str, more: str = "") -> Guarded:
-    return Guarded(f"{more}limits: {{{limits}}}", tokens=False)
+WORKER = {"now": False}
+
+
+@pytest.fixture(params=[False, True], ids=["alone", "as a worker"])
+def each_counter(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Runs a test with one process, and as a worker whose gateway counts for all of them."""
+    WORKER["now"] = request.param
+    yield
+    WORKER["now"] = False
+
+
+class Limited(Guarded):
+    """A guarded site, whose limits are perhaps counted by another process; ``counts`` is the one that counts."""
+
+    def __init__(self, more: str) -> None:
+        super().__init__(more, tokens=False)
+        self.counts = self.access
+        self.late: list[Message] | None = None
+        """What the gateway says and the worker has not heard yet, where a test keeps it back."""
+        if WORKER["now"]:
+            self.counts = Access(settings(more), real(self.clock, lambda: int(self.clock.seconds() * 1e9)))
+            counting = Counting(self.counts, self._said)
+            self.access.distant = DistantLimits(lambda message: counting.received(message))  # type: ignore[arg-type]
+
+    def _said(self, message: Message) -> None:
+        if self.late is not None:
+            self.late.append(message)
+        else:
+            self._heard(message)
+
+    def _heard(self, message: Message) -> None:
+        assert isinstance(message, Verdict)
+        assert self.access.distant is not None
+        self.access.distant.verdict(message)
+
+    def hear(self) -> None:
+        """Let the worker hear what was kept back."""
+        late, self.late = self.late, None
+        for message in late or []:
+            self._heard(message)
+
+    def reconfigure(self, other: Settings) -> None:
+        for access in {id(one): one for one in (self.access, self.counts)}.values():
+            access.reconfigure(other)
+
+
+def limited(limits: str, more: str = "") -> Limited:
+    return Limited(f"{more}limits: {{{limits}}}")
 
 
 def statuses(
@@ -72,7 +126,7 @@ def test_what_was_announced_and_did_not_come_is_given_back() -> None:
         connection = gateway.connect()
         connection.send(request("PUT", "/specimen?uri=a", b"x" * 700, user="alice")[:-650])
         connection.hang_up()
-    assert gateway.access.allowance.daily.used("alice", Stream.SPECIMEN, 0) == 250
+    assert gateway.counts.allowance.daily.used("alice", Stream.SPECIMEN, 0) == 250
     assert statuses(gateway, 1, b"x" * 700, path="/specimen?uri=a") == [204]
 
 
@@ -157,11 +211,11 @@ def test_what_is_refused_for_another_reason_takes_no_bytes() -> None:
 def test_other_limits_count_at_once_and_what_was_counted_by_the_same_ones_stays() -> None:
     gateway = limited("user_requests: 3/1h, address_requests: 100/1h")
     assert statuses(gateway, 3) == [204] * 3
-    gateway.access.reconfigure(settings("limits: {user_requests: 3/1h}"))
+    gateway.reconfigure(settings("limits: {user_requests: 3/1h}"))
     assert statuses(gateway, 1) == [429]
-    gateway.access.reconfigure(settings("limits: {user_requests: 4/1h}"))
+    gateway.reconfigure(settings("limits: {user_requests: 4/1h}"))
     assert statuses(gateway, 5) == [204] * 4 + [429]
-    gateway.access.reconfigure(settings())
+    gateway.reconfigure(settings())
     assert statuses(gateway, 5) == [204] * 5
 
 
@@ -169,6 +223,21 @@ def test_no_flood_of_users_or_addresses_makes_it_grow() -> None:
     gateway = limited("user_requests: 1/1h, address_requests: 1/1h, daily_usage_bytes: 5, max_tracked: 100", PROXY)
     for number in range(250):
         statuses(gateway, 1, b"1", f"user{number}", "/usage", f"X-Forwarded-For: 198.51.100.{number}")
-    allowance = gateway.access.allowance
+    allowance = gateway.counts.allowance
     assert [len(buckets) for buckets in allowance._buckets.values()] == [100, 100]
     assert len(allowance.daily) == 100
+
+
+def test_what_is_let_in_when_its_sender_has_left_is_given_back() -> None:
+    if not WORKER["now"]:
+        return  # the answer is there at once
+    gateway = limited("daily_specimen_bytes: 1KiB")
+    for _ in range(3):
+        gateway.late = []
+        connection = gateway.connect()
+        connection.send(request("PUT", "/specimen?uri=a", b"x" * 800, user="alice")[:-700])
+        connection.hang_up()
+        assert gateway.counts.allowance.daily.used("alice", Stream.SPECIMEN, 0) == 800
+        gateway.hear()
+        assert gateway.counts.allowance.daily.used("alice", Stream.SPECIMEN, 0) == 0
+    assert statuses(gateway, 1, b"x" * 800, path="/specimen?uri=a") == [204]

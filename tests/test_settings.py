@@ -606,25 +606,13 @@ def test_workers_cannot_share_an_endpoint_that_is_wrapped() -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        "limits: {user_requests: 5/1s}",
-        "limits: {daily_error_bytes: 5MiB}",
-        "audit: {file: /a}",
-        "http: {tls: {certificate: /c, key: /k}}",
-        "http: {proxy_protocol: on, trusted_proxies: [192.0.2.7]}",
-    ],
-)
-def test_what_one_process_must_decide_is_not_for_several_workers(text: str) -> None:
-    assert parsed(FOLDER + text).workers == 1
-    for workers in ("2", "auto"):
-        assert "workers asks for several; set workers: 1, or leave" in only(FOLDER + f"workers: {workers}\n" + text)
-
-
-@pytest.mark.parametrize(
-    "text",
-    [
         "auth: {mode: tokens, tokens_file: /t}",
         "auth: {mode: jwt, jwt_issuer: me, jwt_audience: [us], jwt_keys: /k}",
         "limits: {allow: [192.0.2.0/24], deny: [192.0.2.7], max_tracked: 1000}",
+        "limits: {user_requests: 5/1s, daily_error_bytes: 5MiB}",
+        "audit: {file: /a}",
+        "http: {tls: {certificate: /c, key: /k}}",
+        "http: {proxy_protocol: on, trusted_proxies: [192.0.2.7]}",
         "http: {trusted_proxies: [192.0.2.7]}",
     ],
 )

@@ -20,13 +20,14 @@ from twisted.python.failure import Failure
 from lf6gateway.edges import logs
 from lf6gateway.edges.worker import FIRST_SOCKET, LINK
 from lf6gateway.services.branch import Branch
+from lf6gateway.services.counting import Counting
 from lf6gateway.services.gateway import GatewayService
 from lf6gateway.services.heartbeat import Heartbeat
 from lf6gateway.services.link import Link
 from lf6gateway.values.retry import RetryPolicy, full_jitter
 from lf6gateway.values.settings import Settings
 from lf6gateway.values.settings_print import masked_yaml
-from lf6gateway.values.wire import Begin, Changed, Drain, Listening, Message
+from lf6gateway.values.wire import Begin, Changed, Drain, Listening, May, Message, Reopen, Used
 
 _log = Logger()
 
@@ -52,7 +53,7 @@ class Crew(Service):
     """See the module. ``started`` fires when all of them listen.
 
     :param count: how many.
-    :param sockets: descriptor and address family of each listening socket.
+    :param sockets: descriptor, address family and kind (``tcp``, ``unix``, ...) of each listening socket.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class Crew(Service):
         gateway: GatewayService,
         *,
         count: int,
-        sockets: Sequence[tuple[int, int]],
+        sockets: Sequence[tuple[int, int, str]],
         reactor: Any,
         random: Callable[[], float] = _random.random,
     ) -> None:
@@ -95,6 +96,11 @@ class Crew(Service):
         """Hand new settings on."""
         for member in self._members:
             member.link.send(Changed(masked_yaml(settings)))
+
+    def reopen(self) -> None:
+        """Files of ours were renamed away: all go on with new ones."""
+        for member in self._members:
+            member.link.send(Reopen())
 
     def stopService(self) -> Deferred[None]:
         """See them off; fires when none is left. Cancelling it ends them at once."""
@@ -185,7 +191,7 @@ class Member(ProcessProtocol):
     """One worker process."""
 
     def __init__(
-        self, crew: Crew, gateway: GatewayService, sockets: Sequence[tuple[int, int]], count: int, reactor: Any
+        self, crew: Crew, gateway: GatewayService, sockets: Sequence[tuple[int, int, str]], count: int, reactor: Any
     ) -> None:
         self.listening = False
         self._crew = crew
@@ -204,11 +210,12 @@ class Member(ProcessProtocol):
             specimens=parts.specimens,
             found=parts.specimen_shipper.found,
         )
+        self._counting = Counting(gateway.access, self.link.send)
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_STREAM)
         with ours, theirs, open(os.devnull, "rb") as nothing:
             reactor.adoptStreamConnection(ours.fileno(), socket.AF_UNIX, Factory.forProtocol(lambda: self.link))
             descriptors: dict[int, int | str] = {0: nothing.fileno(), 1: "r", 2: "r", LINK: theirs.fileno()}
-            descriptors.update({FIRST_SOCKET + place: number for place, (number, _) in enumerate(sockets)})
+            descriptors.update({FIRST_SOCKET + place: number for place, (number, _, _) in enumerate(sockets)})
             self._process = reactor.spawnProcess(
                 self,
                 sys.executable,
@@ -219,7 +226,9 @@ class Member(ProcessProtocol):
         self.pid = int(self._process.pid)
         at_start = gateway.at_start
         self.link.send(
-            Begin(masked_yaml(at_start), count, parts.root, logs.form(at_start.log.format), [one for _, one in sockets])
+            Begin(
+                masked_yaml(at_start), count, parts.root, logs.form(at_start.log.format), [one[1:] for one in sockets]
+            )
         )
         if gateway.settings is not at_start:  # what waits for a restart waits in a worker of later as well
             self.link.send(Changed(masked_yaml(gateway.settings)))
@@ -256,6 +265,8 @@ class Member(ProcessProtocol):
         if isinstance(message, Listening):
             self.listening = True
             self._crew.listening()
+        elif isinstance(message, May | Used):
+            self._counting.received(message)
         else:
             self.branch.received(message)
 

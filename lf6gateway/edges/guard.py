@@ -19,6 +19,7 @@ from lf6gateway.edges.identify import token_of
 from lf6gateway.edges.message import Answer, Flow, Head, Inside, Intake
 from lf6gateway.edges.metered import Metered
 from lf6gateway.services.access import Access
+from lf6gateway.services.distant_limits import DistantLimits
 from lf6gateway.values.allowance import Exceeded
 from lf6gateway.values.forwarded import client_of
 from lf6gateway.values.networks import sender
@@ -64,12 +65,19 @@ class AccessGuard:
 
     def _open(self, inside: Inside, visit: Visit, flow: Flow) -> Answer | Intake:
         self._knock(visit.address)
-        user = self._user(visit)
+        enter = self._enter
+        user: str | Deferred[str]
+        if self._access.distant is not None and self._access.allowance:
+            enter = self._enter_counted
+            user = Deferred.fromCoroutine(self._counted(self._access.distant, visit))
+        else:
+            self._check(self._access.allowance.request_from(sender(visit.address), self._access.clock.seconds()))
+            user = self._user(visit)
         if isinstance(user, str):
-            return self._enter(inside, visit, user, flow)
+            return enter(inside, visit, user, flow)
         return Awaiting(
             user=user,
-            enter=lambda name, waiting: self._enter(inside, visit, name, waiting),
+            enter=lambda name, waiting: enter(inside, visit, name, waiting),
             flow=flow,
             memory=self._door.memory,
         ).begin()
@@ -88,7 +96,6 @@ class AccessGuard:
         if (limits.deny and limits.deny.holds(address)) or (limits.allow and not limits.allow.holds(address)):
             access.refused["address"] += 1
             raise Refused(problems.address_not_allowed())
-        self._check(access.allowance.request_from(sender(address), access.clock.seconds()))
 
     def _enter(self, inside: Inside, visit: Visit, user: str, flow: Flow) -> Answer | Intake:
         visit.user = user
@@ -112,6 +119,34 @@ class AccessGuard:
         if reserved:
             count(reserved)
         return Metered(inside=opened, reserved=reserved, count=count)
+
+    async def _counted(self, distant: DistantLimits, visit: Visit) -> str:
+        """Whose request it is, counted by the gateway; the bytes that its head tells are counted with it."""
+        of = sender(visit.address)
+        if self._access.settings.limits.address_requests is not None:
+            self._check(await distant.request_from(of))
+        user = self._user(visit)
+        name = user if isinstance(user, str) else await user
+        length = visit.head.length if self._access.allowance.counts_bytes else 0
+        self._check(await distant.request_of(name, of, visit.stream, length))
+        return name
+
+    def _enter_counted(self, inside: Inside, visit: Visit, user: str, flow: Flow) -> Answer | Intake:
+        visit.user = user
+        distant, head, of = self._access.distant, visit.head, sender(visit.address)
+        assert distant is not None
+        if not self._access.allowance.counts_bytes:
+            return inside.open_for(user, head, flow)
+        reserved = head.length or 0
+        opened: Answer | Intake | None = None
+        try:
+            opened = inside.open_for(user, head, flow)
+        finally:
+            if reserved and (opened is None or isinstance(opened, Answer)):
+                distant.count(user, of, visit.stream, -reserved)  # none of it is taken
+        if isinstance(opened, Answer):
+            return opened
+        return Metered(inside=opened, reserved=reserved, count=lambda size: distant.count(user, of, visit.stream, size))
 
     def _check(self, exceeded: Exceeded | None) -> None:
         if exceeded is not None:

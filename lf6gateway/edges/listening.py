@@ -4,33 +4,27 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from typing import Any, Final
+from typing import Any
 
 from twisted.application.service import Service
 from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
-from twisted.internet.interfaces import IProtocolFactory
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from lf6gateway.edges.around import Around
 from lf6gateway.edges.crew import Crew
 from lf6gateway.edges.descriptors import limits_of
 from lf6gateway.edges.guard import set_guard
 from lf6gateway.edges.mounting import gateway_resource
 from lf6gateway.edges.ports import Bound, hold, listen, tell
-from lf6gateway.edges.proxied import ProxiedFactory
 from lf6gateway.edges.resources import GatewayResource
 from lf6gateway.edges.site import GatewaySite
-from lf6gateway.edges.tls import CurrentTls
 from lf6gateway.services.gateway import GatewayService
 from lf6gateway.services.surroundings import Surroundings
 from lf6gateway.values.networks import is_loopback
 from lf6gateway.values.settings import Settings
 
 _log = Logger()
-
-ENCRYPTED: Final = frozenset({"tcp", "tcp6", "systemd", "fd"})
-"""The kinds of endpoints that speak TLS where ``http.tls`` is set; a ``unix`` one leads to this machine alone, and an
-``ssl`` one has a certificate of its own."""
 
 
 class ListeningGateway(Service):
@@ -53,7 +47,7 @@ class ListeningGateway(Service):
         self._crew: Crew | None = None
         self._hurried = False
         self._site: GatewaySite | None = None
-        self._tls: CurrentTls | None = None
+        self._around: Around | None = None
         self._resource: GatewayResource | None = None
         self._draining: Deferred[None] | None = None
 
@@ -85,24 +79,37 @@ class ListeningGateway(Service):
         at_start = self._gateway.at_start
         workers = at_start.processes(len(os.sched_getaffinity(0)))
         if workers > 1:
+            await self._try(at_start)
             await self._with_workers(workers)
         else:
             self._resource = gateway_resource(self._gateway)
             limits = limits_of(self._gateway.settings)
             self._site = GatewaySite(self._resource, limits, reactor=self._reactor, channel=at_start.http.channel)
             self._resource.door.set_limits(self._site.limits)
-            tls = at_start.http.tls
-            if tls.certificate is not None:
-                self._tls = CurrentTls(tls, clock=self._reactor, offload=self._gateway.assembly.decode_threads)
-                await self._tls.start()
-                self._site.certified = tls.client_ca is not None
-            self._ports = await listen(self._reactor, self._site, self._bound, self._endpoints, self._around)
+            self._around = around = Around(
+                at_start,
+                lambda: self._gateway.settings.http.trusted_proxies,
+                clock=self._reactor,
+                offload=self._gateway.assembly.decode_threads,
+            )
+            await around.start()
+            self._site.certified = around.certified
+            self._ports = await listen(self._reactor, self._site, self._bound, self._endpoints, around.factory)
             self._tell([port.getHost() for port in self._ports])
+
+    async def _try(self, settings: Settings) -> None:
+        """See whether the workers can speak TLS, for one that cannot would be replaced by another that cannot."""
+        trusted = settings.http.trusted_proxies
+        around = Around(settings, lambda: trusted, clock=self._reactor, offload=self._gateway.assembly.decode_threads)
+        await around.start()
+        await around.stop()
 
     async def _with_workers(self, count: int) -> None:
         self._ports = await hold(self._reactor, self._endpoints)
-        sockets = [(one.socket.fileno(), one.family) for one in self._bound]
-        sockets += [(port.fileno(), port.addressFamily) for port in self._ports]
+        sockets = [(one.socket.fileno(), int(one.family), "tcp") for one in self._bound]
+        kinds = [text.partition(":")[0] for text in self._endpoints]
+        ports = zip(self._ports, kinds, strict=True)
+        sockets += [(port.fileno(), int(port.addressFamily), kind) for port, kind in ports]
         self._crew = Crew(self._gateway, count=count, sockets=sockets, reactor=self._reactor)
         self._crew.startService()
         await self._crew.started
@@ -111,14 +118,6 @@ class ListeningGateway(Service):
     def _tell(self, hosts: Sequence[Any]) -> None:
         tell(hosts)
         self._warn_if_open(hosts)
-
-    def _around(self, kind: str, factory: IProtocolFactory) -> IProtocolFactory:
-        """What comes before HTTP on an endpoint: TLS, and outside of it the header of a proxy."""
-        if self._tls is not None and kind in ENCRYPTED:
-            factory = self._tls.around(factory)
-        if self._gateway.at_start.http.proxy_protocol == "on":
-            factory = ProxiedFactory(factory, lambda: self._gateway.settings.http.trusted_proxies)
-        return factory
 
     def _warn_if_open(self, hosts: Sequence[object]) -> None:
         reached = open_to(self._gateway.at_start, hosts)
@@ -140,14 +139,16 @@ class ListeningGateway(Service):
             self._resource.door.set_limits(limits)
             self._resource.door.log_requests = settings.log.level == "debug"
             set_guard(self._resource.door, self._gateway.access)
-        if self._tls is not None:
-            Deferred.fromCoroutine(self._tls.reread()).addErrback(
+        if self._around is not None:
+            Deferred.fromCoroutine(self._around.reread()).addErrback(
                 lambda failure: _log.failure("the certificate could not be read again", failure)
             )
 
     def reopen(self) -> None:
         """Files of ours were renamed away: go on with new ones."""
         self._gateway.access.reopen_audit()
+        if self._crew is not None:
+            self._crew.reopen()
 
     def stopService(self) -> Deferred[None]:
         """Close the port, answer what is in flight, stop the gateway."""
@@ -169,8 +170,8 @@ class ListeningGateway(Service):
             self._site.cut()
         if self._crew is not None and not await self._see_off(self._crew.stopService(), deadline):
             _log.warn("the workers were ended, for the time is over")
-        if self._tls is not None:
-            await self._tls.stop()
+        if self._around is not None:
+            await self._around.stop()
         self._gateway.shorten(self._reactor.seconds() - begun)
         await self._gateway.stopService()
 

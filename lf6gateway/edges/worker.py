@@ -23,6 +23,7 @@ from twisted.logger import ILogObserver, LogEvent, Logger, globalLogBeginner
 from zope.interface import implementer
 
 from lf6gateway.disk.filesystem import OsFileSystem
+from lf6gateway.edges.around import Around
 from lf6gateway.edges.descriptors import limits_of
 from lf6gateway.edges.garbage import spare_what_stays
 from lf6gateway.edges.guard import set_guard
@@ -30,15 +31,17 @@ from lf6gateway.edges.logs import LineObserver
 from lf6gateway.edges.ports import RestingPort
 from lf6gateway.edges.resources import GatewayResource, gateway_resource
 from lf6gateway.edges.site import GatewaySite
+from lf6gateway.edges.tls import CannotSpeakTls
 from lf6gateway.services.access import Access
 from lf6gateway.services.distant import DistantReceiver
+from lf6gateway.services.distant_limits import DistantLimits
 from lf6gateway.services.link import Link
 from lf6gateway.services.surroundings import real
 from lf6gateway.services.threads import Threads
 from lf6gateway.services.tokens import CannotRead
 from lf6gateway.values.settings import Settings
 from lf6gateway.values.settings_parse import parse_settings
-from lf6gateway.values.wire import Begin, Changed, Drain, Listening, Message, Outcome, State
+from lf6gateway.values.wire import Begin, Changed, Drain, Listening, Message, Outcome, Reopen, State, Verdict
 
 _log = Logger()
 
@@ -61,6 +64,8 @@ class Worker:
         self._site: GatewaySite | None = None
         self._resource: GatewayResource | None = None
         self._access: Access | None = None
+        self._limits: DistantLimits | None = None
+        self._around: Around | None = None
         self._observer: LineObserver | None = None
         self._workers = 1
         self._draining = False
@@ -73,6 +78,11 @@ class Worker:
                 receiver.outcome(message)
             case State() if receiver is not None:
                 receiver.told(message)
+            case Verdict() if self._limits is not None:
+                self._limits.verdict(message)
+            case Reopen():
+                if self._access is not None:
+                    self._access.reopen_audit()
             case Begin():
                 Deferred.fromCoroutine(self._begin(message)).addErrback(self._failed)
             case Changed():
@@ -102,16 +112,23 @@ class Worker:
         self._resource = gateway_resource(self._receiver, limits, self._decoders)
         self._resource.door.log_requests = settings.log.level == "debug"
         self._site = GatewaySite(self._resource, limits, reactor=self._reactor, channel=settings.http.channel)
-        self._access = access = Access(settings, real(self._reactor))
+        self._limits = DistantLimits(self.link.send)
+        self._access = access = Access(settings, real(self._reactor), self._limits)
+        self._around = around = Around(
+            settings, lambda: access.settings.http.trusted_proxies, clock=self._reactor, offload=self._decoders
+        )
         try:
             await access.start()
-        except CannotRead as error:
+            await around.start()
+        except (CannotRead, CannotSpeakTls) as error:
             _log.error("a worker cannot begin: {error}", error=str(error))
             _end(1)
         set_guard(self._resource.door, access)
-        for number, family in enumerate(begin.sockets, FIRST_SOCKET):
+        self._site.certified = around.certified
+        for number, (family, kind) in enumerate(begin.sockets, FIRST_SOCKET):
             endpoint = AdoptedStreamServerEndpoint(self._reactor, number, socket.AddressFamily(family))
-            self._ports.append(RestingPort(await endpoint.listen(self._site), self._reactor, shared=True))
+            port = await endpoint.listen(around.factory(kind, self._site))
+            self._ports.append(RestingPort(port, self._reactor, shared=True))
         spare_what_stays()
         self.link.send(Listening())
 
@@ -126,6 +143,10 @@ class Worker:
             self._resource.door.set_limits(limits)
             self._resource.door.log_requests = settings.log.level == "debug"
             self._receiver.max_waiting = limits.max_waiting
+        if self._around is not None:
+            Deferred.fromCoroutine(self._around.reread()).addErrback(
+                lambda failure: _log.failure("the certificate could not be read again", failure)
+            )
         if self._observer is not None:
             self._observer.set_level(settings.log.level)
 
@@ -144,6 +165,8 @@ class Worker:
             await self._site.drain()
         if self._access is not None:
             await self._access.stop()
+        if self._around is not None:
+            await self._around.stop()
         await self._decoders.stopService()
         await self._writers.stopService()
         self._over = True

@@ -13,6 +13,7 @@ from twisted.logger import Logger
 
 from lf6gateway.services.audit import AuditTrail
 from lf6gateway.services.authenticate import Authenticate, Prove
+from lf6gateway.services.distant_limits import DistantLimits
 from lf6gateway.services.fetch import fetch
 from lf6gateway.services.quotas import QuotaFile
 from lf6gateway.services.signed_tokens import SignedTokenProof, Terms
@@ -48,10 +49,13 @@ class Access:
     """See the module. What is not configured is ``None``.
 
     :param surroundings: what it stands on.
+    :param distant: asks the process that counts what senders have left, where that is another one. That one also keeps
+        what was counted, and tells the audit trail of changed tokens.
     """
 
-    def __init__(self, settings: Settings, surroundings: Surroundings) -> None:
+    def __init__(self, settings: Settings, surroundings: Surroundings, distant: DistantLimits | None = None) -> None:
         self.settings = settings
+        self.distant = distant
         self.clock: Any = surroundings.reactor
         self.now_s: Callable[[], float] = lambda: surroundings.now_ns() / 1e9
         self.failures = Failures(settings.auth.failure_delay.seconds, settings.limits.max_tracked)
@@ -123,7 +127,7 @@ class Access:
             self._in_background("opening the audit trail again", self.audit.reopen())
 
     async def _begin_quotas(self) -> None:
-        if self._quotas is None and self.allowance.has_quotas:
+        if self._quotas is None and self.allowance.has_quotas and self.distant is None:
             self._quotas = QuotaFile(
                 os.path.join(self.settings.cache_dir, "quotas.json"),
                 self.allowance.daily,
@@ -162,7 +166,7 @@ class Access:
 
     def _tokens_changed(self, came: list[str], went: list[str]) -> None:
         self._forget()
-        if self.audit is not None and (came or went):
+        if self.audit is not None and self.distant is None and (came or went):
             self.audit.tell("tokens", {"came": came[:_NAMED], "went": went[:_NAMED]})
 
     def _forget(self) -> None:

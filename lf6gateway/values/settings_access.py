@@ -181,12 +181,6 @@ class HowMuch(Section):
     max_tracked: Annotated[int, count(100, 100_000_000)] = 100_000
     """How many users, and how many addresses, are counted at once; those seen longest ago are forgotten first."""
 
-    @property
-    def counted(self) -> tuple[str, ...]:
-        """The limits that there are for which senders are counted, by name."""
-        others = ("allow", "deny", "max_tracked")
-        return tuple(name for name in type(self).model_fields if name not in others and getattr(self, name))
-
 
 class Audit(Section):
     """The audit trail."""

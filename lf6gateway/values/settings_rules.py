@@ -183,14 +183,6 @@ def _access(settings: Settings) -> Iterator[Conflict]:
 def _workers(settings: Settings) -> Iterator[Conflict]:
     if settings.workers == 1:
         return
-    for key, said, why in (
-        *((f"limits.{name}", True, "is counted in the memory of one process") for name in settings.limits.counted),
-        ("audit.file", settings.audit.file is not None, "is written by one process"),
-        ("http.tls.certificate", settings.http.tls.certificate is not None, "is for a port served by one process"),
-        ("http.proxy_protocol", settings.http.proxy_protocol == "on", "is for a port served by one process"),
-    ):
-        if said:
-            yield Conflict((key, "workers"), f"{why}, and workers asks for several; set workers: 1, or leave {key} out")
     for text in settings.http.listen:
         if not text.startswith(("tcp:", "tcp6:", "unix:", "systemd:")):
             yield Conflict(

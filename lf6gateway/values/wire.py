@@ -65,17 +65,39 @@ class Listening(_Message, frozen=True, tag=6):
     """To the gateway: connections are taken from now on."""
 
 
+class May(_Message, frozen=True, tag=9):
+    """To the gateway: may a request come in? Without a ``user`` it is asked by its address, before it is known whose it
+    is; with one it counts for that user, with the ``size`` that its body says it has. ``id`` comes back in the
+    ``Verdict``."""
+
+    id: int
+    address: str
+    user: str | None
+    stream: str | None
+    size: int | None
+
+
+class Used(_Message, frozen=True, tag=10):
+    """To the gateway: so many further bytes of a body came, or (negative) did not come after all."""
+
+    address: str
+    user: str
+    stream: str
+    size: int
+
+
 class Begin(_Message, frozen=True, tag=16):
     """To the worker: the settings in force, as YAML, its share of the limits, and how its log lines look.
 
-    :param sockets: address family of each listening socket that was handed over, in the order of their descriptors.
+    :param sockets: address family and kind (``tcp``, ``unix``, ...) of each listening socket that was handed over, in
+        the order of their descriptors.
     """
 
     settings: str
     workers: int
     root: str
     log_format: str
-    sockets: list[int]
+    sockets: list[tuple[int, str]]
 
 
 class Changed(_Message, frozen=True, tag=17):
@@ -109,7 +131,25 @@ class Drain(_Message, frozen=True, tag=20):
     """To the worker: take no new connection, answer what is under way, and end."""
 
 
-Message = Records | Whole | Grew | Gone | DiskFailed | Listening | Begin | Changed | State | Outcome | Drain
+class Verdict(_Message, frozen=True, tag=25):
+    """To the worker: what a request exceeds (see ``values/allowance.py``); ``policy`` is empty where it may come in."""
+
+    id: int
+    policy: str = ""
+    quota: int = 0
+    window_s: int = 0
+    left: int = 0
+    wait_s: int = 0
+    of_bytes: bool = False
+
+
+class Reopen(_Message, frozen=True, tag=26):
+    """To the worker: files of the gateway's were renamed away: go on with new ones."""
+
+
+FromWorker = Records | Whole | Grew | Gone | DiskFailed | Listening | May | Used
+ToWorker = Begin | Changed | State | Outcome | Drain | Verdict | Reopen
+Message = FromWorker | ToWorker
 
 _encode: Final = msgspec.msgpack.Encoder().encode
 _decode: Final = msgspec.msgpack.Decoder(Message).decode

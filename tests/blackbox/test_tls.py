@@ -19,6 +19,8 @@ from tests.certificates import Authority
 
 Make = Callable[..., Gateway]
 CHANNELS = ("httptools", "twisted") if importlib.util.find_spec("httptools") else ("twisted",)
+WAYS = [*((channel, 1) for channel in CHANNELS), ("auto", 2)]
+"""Who reads HTTP, in how many processes."""
 
 
 def trusting(authority: Authority, own: tuple[Path, Path] | None = None) -> ssl.SSLContext:
@@ -48,14 +50,14 @@ def name_of(client: http.client.HTTPSConnection) -> str:
     return dict(pair[0] for pair in found["subject"])["commonName"]
 
 
-@pytest.mark.parametrize("channel", CHANNELS)
+@pytest.mark.parametrize(("channel", "workers"), WAYS)
 def test_certificates_of_both_sides_and_another_one_without_a_lost_connection(
-    gateway: Make, tmp_path: Path, channel: str
+    gateway: Make, tmp_path: Path, channel: str, workers: int
 ) -> None:
     servers, clients = Authority(tmp_path, "servers"), Authority(tmp_path, "clients")
     certificate, key = servers.make("server", "first")
     tls = {"certificate": str(certificate), "key": str(key), "client_ca": str(clients.path)}
-    daemon = gateway(http={"tls": tls, "channel": channel})
+    daemon = gateway(http={"tls": tls, "channel": channel}, workers=workers)
     daemon.start()
     alice = trusting(servers, clients.make("alice", "alice", client=True))
     first = connect(daemon, alice)
@@ -76,7 +78,7 @@ def test_certificates_of_both_sides_and_another_one_without_a_lost_connection(
     new_certificate, new_key = servers.make("new", "second")
     os.replace(new_key, key)
     os.replace(new_certificate, certificate)
-    eventually(lambda: name_of(connect(daemon, alice)) == "second")
+    eventually(lambda: [name_of(connect(daemon, alice)) for _ in range(6)] == ["second"] * 6)
     assert put(first, 5) == 204
     assert daemon.stop() == 0
     objects = stored(tmp_path / "objects")
@@ -85,8 +87,8 @@ def test_certificates_of_both_sides_and_another_one_without_a_lost_connection(
     assert "auth.mode is open" not in daemon.log.read_text()
 
 
-@pytest.mark.parametrize("channel", CHANNELS)
-def test_tls_behind_a_proxy_that_says_who_is_calling(gateway: Make, tmp_path: Path, channel: str) -> None:
+@pytest.mark.parametrize(("channel", "workers"), WAYS)
+def test_tls_behind_a_proxy_that_says_who_is_calling(gateway: Make, tmp_path: Path, channel: str, workers: int) -> None:
     servers = Authority(tmp_path, "servers")
     certificate, key = servers.make("server", "localhost")
     daemon = gateway(
@@ -96,6 +98,7 @@ def test_tls_behind_a_proxy_that_says_who_is_calling(gateway: Make, tmp_path: Pa
             "trusted_proxies": ["127.0.0.0/8"],
             "channel": channel,
         },
+        workers=workers,
         log={"level": "debug"},
     ).start()
     plain = socket.create_connection(("127.0.0.1", daemon.port), 30)
@@ -110,11 +113,12 @@ def test_tls_behind_a_proxy_that_says_who_is_calling(gateway: Make, tmp_path: Pa
     assert daemon.stop() == 0
 
 
-def test_a_start_with_a_key_of_another_certificate_says_so(gateway: Make, tmp_path: Path) -> None:
+@pytest.mark.parametrize("workers", [1, 2])
+def test_a_start_with_a_key_of_another_certificate_says_so(gateway: Make, tmp_path: Path, workers: int) -> None:
     authority = Authority(tmp_path)
     certificate, _ = authority.make("one", "localhost")
     _, key = authority.make("two", "localhost")
-    daemon = gateway(http={"tls": {"certificate": str(certificate), "key": str(key)}})
+    daemon = gateway(http={"tls": {"certificate": str(certificate), "key": str(key)}}, workers=workers)
     with pytest.raises(AssertionError):
         daemon.start()
     assert daemon.process is not None
