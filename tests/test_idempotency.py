@@ -326,7 +326,7 @@ def test_any_byte_flipped_in_a_key_file_costs_at_most_its_own_lines(tmp_path: Pa
     whole = path.read_bytes()
     with capturedLogs():
         for at in range(len(whole)):
-            for flip in (0x01, 0x04, 0x10, 0x20, 0x55, 0x80, 0xFF):
+            for flip in (0x01, 0x20, 0x80, 0xFF):
                 data = bytearray(whole)
                 data[at] ^= flip
                 path.write_bytes(data)

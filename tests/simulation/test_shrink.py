@@ -30,7 +30,7 @@ def test_a_disk_that_lies_about_its_sync_is_found_and_told_shortly(
         broken.setattr(disk.Handle, "sync", lambda self: None)
         # How far one seed can be shortened in so few tries is chance; that some can is not.
         found = (seed for seed in range(200) if _fails(seed))
-        tried = ((seed, *shorten(seed, STEPS, 150)) for seed in islice(found, 10))
+        tried = ((seed, *shorten(seed, STEPS, 60)) for seed in islice(found, 20))
         seed, short, way = next(one for one in tried if one[1].steps < STEPS // 2)
         assert fails_with(short) == way
     assert fails_with(short) is None
