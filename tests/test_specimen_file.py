@@ -71,6 +71,10 @@ class FaultyHandle:
         self._fs.note("sync", self._name)
         self._handle.sync()
 
+    def patch(self, offset: int, data: bytes) -> None:
+        self._fs.note("patch", self._name)
+        self._handle.patch(offset, data)
+
     def truncate(self, size: int) -> None:
         self._fs.note("truncate", self._name)
         self._handle.truncate(size)
@@ -537,6 +541,36 @@ def test_a_shipped_specimen_keeps_its_key_and_nothing_more(tmp_path: Path) -> No
     assert left.read_bytes() == encode_head(specimen.head)
     assert desk.uses() == before
     assert list(waiting_specimens(desk.fs, desk.root)) == []
+
+
+@pytest.mark.parametrize("remains", [False, True])
+def test_one_that_was_refused_at_its_last_step_never_counts(tmp_path: Path, remains: bool) -> None:
+    """Found by the simulation (seed 142409): its name could not be made durable, nor be removed; its sender was refused,
+    sent it again, and the next start shipped both."""
+    desk = Desk(tmp_path)
+    writer = desk.begin(key="key")
+    writer.write(b"body")
+    desk.fs.fail["sync_dir", 1] = ERRORS[0]
+    if remains:
+        desk.fs.fail["unlink", 2] = ERRORS[0]  # the first is of the name that it no longer has
+    with pytest.raises(SpoolUnavailable):
+        result_of(writer.commit())
+    effects = [effect for effect, _ in desk.fs.effects]
+    assert effects[effects.index("sync_dir") :] == ["sync_dir", "patch", "truncate", "sync", "unlink", "unlink"]
+    assert desk.space.used == 0
+    assert desk.files() == ([Path(writer.path).with_suffix(".spec").name] if remains else [])
+    for path, _ in waiting_specimens(desk.fs, desk.root):
+        with pytest.raises(FileNotFoundError):
+            read_specimen(desk.fs, path)
+    assert (desk.files(), desk.uses()) == ([], [])
+
+
+def test_one_whose_name_is_not_durable_yet_does_not_wait_to_be_shipped(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    specimen = desk.put(b"x")
+    unfinished = specimen.path.removesuffix(".spec") + ".part"
+    assert list(waiting_specimens(desk.fs, desk.root, lambda path: path == unfinished)) == []
+    assert list(waiting_specimens(desk.fs, desk.root, lambda path: False)) == [(specimen.path, specimen.size)]
 
 
 def test_a_finish_that_fails_loses_neither_specimen_nor_key(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ the body's length (u64), its SHA-256, and a CRC32C (u32) over the trailer before
 
 from __future__ import annotations
 
+import errno
 import json
 import struct
 from dataclasses import asdict, dataclass
@@ -18,6 +19,8 @@ from lf6gateway.disk.damaged import Damaged
 from lf6gateway.disk.filesystem import FileSystem, Handle
 
 MAGIC: Final = b"\x01LF6SPEC\x02"
+WITHDRAWN: Final = b"\x01LF6GONE\x02"
+"""All of a file whose specimen was refused at the very last step, so that it never counts whatever names come back."""
 END: Final = b"\x02\x0eEND\x0f"
 _SIZES: Final = struct.Struct("<II")
 _TRAILER: Final = struct.Struct(f"<{len(END)}sQ32s")
@@ -108,11 +111,15 @@ def read_specimen(fs: FileSystem, path: str) -> Specimen:
     """What a whole specimen's header and trailer say. Blocks; the body is not read.
 
     :raises Damaged: they are not what was written, or do not fit the file's length.
+    :raises FileNotFoundError: it was refused, and could not be removed then; now it is.
     """
     handle = fs.open(path)
     try:
-        head, offset = read_head(handle, path)
         size = handle.size()
+        if size == len(WITHDRAWN) and handle.read_at(0, size) == WITHDRAWN:
+            fs.unlink(path)
+            raise FileNotFoundError(errno.ENOENT, "it was refused", path)
+        head, offset = read_head(handle, path)
         trailer = handle.read_at(max(offset, size - TRAILER_BYTES), TRAILER_BYTES)
     finally:
         handle.close()

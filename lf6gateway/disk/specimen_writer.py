@@ -14,7 +14,7 @@ from twisted.python.failure import Failure
 
 from lf6gateway.disk.filesystem import FileSystem, Handle
 from lf6gateway.disk.offload import Offload
-from lf6gateway.disk.specimen_file import Head, encode_head, encode_trailer
+from lf6gateway.disk.specimen_file import WITHDRAWN, Head, encode_head, encode_trailer
 from lf6gateway.disk.unavailable import SpoolUnavailable
 from lf6gateway.values.pieces import Pieces
 
@@ -49,11 +49,33 @@ def final_path(path: str) -> str:
 
 
 def give_name(fs: FileSystem, path: str) -> str:
-    """Give a specimen that is whole and synced its final name, durably: from then on it counts. Blocks; its path."""
+    """Give a specimen that is whole and synced its final name, durably: from then on it counts. Blocks; its path.
+
+    Where that fails its sender is refused, and sends it again, perhaps; so it must never count, though it cannot be
+    removed, or comes back under that name when the power fails: first it is made a file that says so."""
     final = final_path(path)
-    fs.rename(path, final)
-    fs.sync_dir(os.path.dirname(path))
+    try:
+        fs.rename(path, final)
+        fs.sync_dir(os.path.dirname(path))
+    except OSError:
+        try:
+            _withdraw(fs, final)
+        except FileNotFoundError:
+            pass  # it was not renamed
+        except OSError as error:
+            _log.error("{path} was refused, and may be delivered all the same: {error}", path=final, error=str(error))
+        raise
     return final
+
+
+def _withdraw(fs: FileSystem, path: str) -> None:
+    handle = fs.open(path, writable=True)
+    try:
+        handle.patch(0, WITHDRAWN)
+        handle.truncate(len(WITHDRAWN))
+        handle.sync()
+    finally:
+        handle.close()
 
 
 class SpecimenWriter:

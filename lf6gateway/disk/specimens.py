@@ -98,10 +98,16 @@ def _entries(fs: FileSystem, root: str, *endings: str, since: str = "") -> Itera
                 yield os.path.join(folder, entry.name), entry.size, int(found[1])
 
 
-def waiting_specimens(fs: FileSystem, root: str) -> Iterator[tuple[str, int]]:
-    """Path and size of each whole specimen, oldest hour first, found as they are asked for. Blocks."""
+def waiting_specimens(
+    fs: FileSystem, root: str, is_open: Callable[[str], bool] = lambda path: False
+) -> Iterator[tuple[str, int]]:
+    """Path and size of each whole specimen, oldest hour first, found as they are asked for. Blocks.
+
+    :param is_open: whether a file, by its unfinished name, is one that comes in just now: then it may be refused yet.
+    """
     for path, size, _ in _entries(fs, root, "spec"):
-        yield path, size
+        if not is_open(path.removesuffix(".spec") + ".part"):
+            yield path, size
 
 
 @dataclass(frozen=True, slots=True)

@@ -33,7 +33,6 @@ from lf6gateway.values.object_key import record_key
 from lf6gateway.values.retry import RetryPolicy, full_jitter
 from lf6gateway.values.settings import Settings
 from lf6gateway.values.slot import HOUR_NS, Slot
-from lf6gateway.values.specimen_key import content_type_of, specimen_key, specimen_metadata
 from lf6gateway.values.stream import RECORD_STREAMS, Stream
 
 _log = Logger()
@@ -233,21 +232,14 @@ class Assembly:
         self.seals[stream] = service
 
     def _specimen_shipper(self) -> SpecimenShipper:
-        prefix = self.outlets.prefixes[Stream.SPECIMEN]
         return SpecimenShipper(
             store=self.outlets.stores[Stream.SPECIMEN],
             files=SpecimenFiles(
-                waiting=lambda: specimens.waiting_specimens(self._fs, self.root),
+                waiting=lambda: specimens.waiting_specimens(self._fs, self.root, self.specimens.is_open),
                 read=self._read,
                 finish=self._finish,
             ),
-            names=Names(
-                key=lambda one, attempt: specimen_key(prefix, one.user, one.head.uri, one.head.received_ns, attempt),
-                metadata=lambda one: specimen_metadata(
-                    uri=one.head.uri, user=one.user, identity=one.id, sha256=one.sha256
-                ),
-                content_type=lambda one: content_type_of(one.head.content_type, one.head.uri),
-            ),
+            names=Names.under(self.outlets.prefixes[Stream.SPECIMEN]),
             quarantine=self.quarantine,
             offload=self.send_threads,
             clock=self._reactor,

@@ -1,7 +1,7 @@
 """Thousands of connections that do nothing and some hundred that do harm, beside one client that behaves: all that this
 one sends must be answered with 204, and nothing may be left behind.
 
-    python -m tests.campaigns.hostile --idle 20000 --abusive 200 --minutes 3
+    python -m tests.campaigns.hostile --idle 20000 --abusive 200 --minutes 3 [--workers 2]
 
 The idle ones are held by processes of their own, and so are those that do harm. ``http.max_connections`` is set to hold
 all of them, where the limit of open files (``ulimit -Hn``) lets the gateway have so many; where not, the gateway says
@@ -235,17 +235,28 @@ def behave(port: int, seconds: float, pause: float) -> tuple[collections.Counter
     return answers, sorted(spans)
 
 
+def _family(process: subprocess.Popen[bytes]) -> list[int]:
+    """The gateway and its workers."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return [process.pid, *map(int, children)]
+
+
 def _status(process: subprocess.Popen[bytes], name: str) -> int:
-    return int(re.findall(rf"{name}:\s+(\d+)", Path(f"/proc/{process.pid}/status").read_text())[0])
+    """Of whichever of its processes has most."""
+    texts = [Path(f"/proc/{pid}/status").read_text() for pid in _family(process)]
+    return max(int(re.findall(rf"{name}:\s+(\d+)", text)[0]) for text in texts)
 
 
 def _cpu(process: subprocess.Popen[bytes]) -> float:
-    fields = Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    ticks = 0
+    for pid in _family(process):
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        ticks += int(fields[11]) + int(fields[12])
+    return ticks / os.sysconf("SC_CLK_TCK")
 
 
 def _descriptors(process: subprocess.Popen[bytes]) -> int:
-    return len(os.listdir(f"/proc/{process.pid}/fd"))
+    return sum(len(os.listdir(f"/proc/{pid}/fd")) for pid in _family(process))
 
 
 def campaign(
@@ -259,7 +270,9 @@ def campaign(
 ) -> dict[str, Any]:
     """Run, and tell what came of it."""
     folder = Path(tempfile.mkdtemp(prefix="lf6gateway-hostile-"))
-    http = {"max_connections": idle + 2 * abusive + 100, "idle_timeout": "10m"}
+    # Workers take what comes as they can, so any of them may come to hold far more than its share.
+    most = (idle + 2 * abusive + 100) * int((config or {}).get("workers", 1))
+    http = {"max_connections": most, "idle_timeout": "10m"}
     settings = {**(config or {}), "http": http | dict((config or {}).get("http", {}))}
     gateway = Gateway(folder / "gateway", storage={"directory": str(folder / "objects")}, **settings)
     try:
@@ -336,6 +349,7 @@ def main() -> None:
     parser.add_argument("--idle", type=int, default=20_000)
     parser.add_argument("--abusive", type=int, default=200)
     parser.add_argument("--minutes", type=float, default=3.0)
+    parser.add_argument("--workers", type=int, default=1, help="the limit of open files holds for each of them")
     parser.add_argument("--only", default="", help="do only the harm that has this in its name")
     parser.add_argument("--hold", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--harm", type=int, help=argparse.SUPPRESS)
@@ -346,7 +360,13 @@ def main() -> None:
     elif chosen.harm is not None:
         harm(chosen.port, chosen.harm, chosen.only)
     else:
-        figures = campaign(idle=chosen.idle, abusive=chosen.abusive, seconds=chosen.minutes * 60, only=chosen.only)
+        figures = campaign(
+            idle=chosen.idle,
+            abusive=chosen.abusive,
+            seconds=chosen.minutes * 60,
+            config={"workers": chosen.workers},
+            only=chosen.only,
+        )
         for name, value in figures.items():
             print(f"{name:>40}  {value}")
         faults = wrong(figures)

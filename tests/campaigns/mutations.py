@@ -57,6 +57,21 @@ def _m(promise: str, file: str, old: str, new: str, tests: str) -> Mutation:
 
 
 MUTATIONS = [
+    # What was refused.
+    _m(
+        "a specimen that was refused at its last step may come back",
+        "disk/specimen_writer.py",
+        "            _withdraw(fs, final)\n",
+        "            pass\n",
+        "tests/test_specimen_file.py",
+    ),
+    _m(
+        "a specimen is shipped before its name is durable",
+        "disk/specimens.py",
+        '        if not is_open(path.removesuffix(".spec") + ".part"):\n',
+        "        if True:\n",
+        "tests/test_specimen_file.py",
+    ),
     # Durability.
     _m("no fsync of the journal", "disk/journal.py", "            present.handle.sync()\n", "", JOURNAL),
     _m("no fsync of a new segment's folder", "disk/journal.py", "            self._fs.sync_dir(folder)\n", "", JOURNAL),

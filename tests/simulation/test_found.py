@@ -31,6 +31,10 @@ from tests.simulation.world import history
             53587,
             "a specimen was compared with its digest, waited for the store, was damaged, and went to it unseen",
         ),
+        (
+            142409,
+            "a specimen's name could neither be made durable nor be removed; it was refused, sent again, and both went",
+        ),
         (41522, "what failed behind the renaming of a shipped specimen was tried again; its bytes counted for ever"),
     ],
 )
