@@ -470,9 +470,9 @@ MUTATIONS = [
     ),
     _m(
         "a specimen is shipped as another user's",
-        "services/assembly.py",
-        "specimen_key(prefix, one.user, one.head.uri, one.head.received_ns, attempt)",
-        'specimen_key(prefix, "unknown", one.head.uri, one.head.received_ns, attempt)',
+        "services/send_specimen.py",
+        "prefix, specimen.head.user, specimen.head.uri",
+        'prefix, "unknown", specimen.head.uri',
         CONTRACT + " -k keep_their_users",
     ),
     # Configuration.
