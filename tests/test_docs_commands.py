@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -84,10 +85,15 @@ def run(document: Path, found: list[Block], tmp_path: Path) -> None:
         except subprocess.TimeoutExpired:
             status = -1
         finally:
-            try:
+            with suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass  # all of it has ended
+            for file in here.rglob(
+                "*.pid"
+            ):  # a daemon is in a group of its own, and left only where something went wrong
+                with suppress(OSError, ValueError):
+                    pid = int(file.read_text())
+                    if b"twistd" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                        os.kill(pid, signal.SIGKILL)
     at = int((kept / "at").read_text())
     if status:
         printed = (kept / str(at)).read_text() if (kept / str(at)).exists() else ""
