@@ -21,6 +21,13 @@ ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 LENT = ("config.example.yml", "constraints.txt", "deploy", "docs", "examples")
 """What of the project a document may name by its path."""
+CURL = """#!/bin/sh
+for word; do
+  case "$word" in --fail*|-[!-]*f*) exec {curl} "$@" ;; esac
+done
+exec {curl} --fail-with-body "$@"
+"""
+"""In place of curl: an answer that is an error is one for the command, too."""
 TIMEOUT_S = 120
 
 
@@ -29,14 +36,9 @@ def names(path: Path) -> str:
 
 
 def script(found: list[Block]) -> str:
-    """All blocks in one shell, so that folders, variables and jobs last from one to the next."""
-    lines = [
-        "set -eu -o pipefail",
-        "end() {",
-        '  for job in $(jobs -p) $(cat ./*.pid 2> "$TMP/none"); do kill -9 "$job" 2> "$TMP/none" || true; done',
-        "}",
-        "trap end EXIT",
-    ]
+    """All blocks in one shell, so that folders, variables and jobs last from one to the next. What goes on running is
+    ended by whoever runs this."""
+    lines = ["set -eu -o pipefail"]
     for number, block in enumerate(found):
         if block.reason is not None:
             continue
@@ -61,15 +63,21 @@ def run(document: Path, found: list[Block], tmp_path: Path) -> None:
     home, here, kept = tmp_path / "home", tmp_path / "here", tmp_path / "kept"
     for folder in (home, here, kept):
         folder.mkdir()
-    # An answer that is an error is one for the command, too.
-    (home / ".curlrc").write_text("silent\nshow-error\nfail-with-body\nmax-time = 30\n")
+    (home / ".curlrc").write_text("silent\nshow-error\nmax-time = 30\n")
+    (kept / "bin").mkdir()
+    (kept / "bin" / "curl").write_text(CURL.format(curl=shutil.which("curl")))
+    (kept / "bin" / "curl").chmod(0o755)
     for name in LENT:
         (here / name).symlink_to(ROOT / name)
     port = str(free_port())
     text = re.sub(r"\b8080\b", port, script(found))
     (kept / "script").write_text(text)
     env = {name: value for name, value in os.environ.items() if not name.startswith(("LIGHTFILE6_", "AWS_"))}
-    env |= {"HOME": str(home), "TMP": str(kept), "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
+    env |= {
+        "HOME": str(home),
+        "TMP": str(kept),
+        "PATH": f"{kept / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}",
+    }
     with (kept / "errors").open("wb") as errors:
         process = subprocess.Popen(
             ["bash", kept / "script"],
