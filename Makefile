@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help venv demo test servers s3-compatibility lint format bench campaign audit check-wheel constraints clean
+.PHONY: help venv demo test servers s3-compatibility docs lint format bench campaign audit check-wheel constraints clean
 
 help: ## Show what can be made
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(firstword $(MAKEFILE_LIST)) | expand -t 14
@@ -35,6 +35,10 @@ servers: $(STAMP) ## Install the S3 servers of others that the tests run against
 
 s3-compatibility: $(STAMP) servers ## Measure what each S3 server supports, and write docs/s3-compatibility.md
 	$(BIN)/python -m tests.servers.compatibility
+
+docs: $(STAMP) ## Write docs/configuration.md from the code, and build the documentation into build/docs
+	$(BIN)/python docs/settings_page.py
+	$(BIN)/python docs/build_site.py
 
 lint: $(STAMP) ## Check style, format and types
 	$(BIN)/ruff check .

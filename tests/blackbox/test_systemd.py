@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
 import shutil
 import signal
 import socket
@@ -199,3 +200,47 @@ def test_the_unit_files_are_as_systemd_wants_them(tmp_path: Path) -> None:
     run = subprocess.run([analyze, "verify", *units], capture_output=True, text=True, check=False, timeout=60)
     assert run.returncode == 0, run.stderr
     assert [line for line in run.stderr.splitlines() if "lf6gateway" in line] == []
+
+
+def test_the_service_is_confined(tmp_path: Path) -> None:
+    analyze = shutil.which("systemd-analyze")
+    if analyze is None:
+        pytest.skip("there is no systemd-analyze here to judge the service with")
+    unit = tmp_path / "lf6gateway.service"
+    unit.write_text((UNITS / unit.name).read_text())
+    judge = [analyze, "security", "--offline=true", "--no-pager", "--threshold=25", unit]
+    run = subprocess.run(judge, capture_output=True, text=True, check=False, timeout=60)
+    if "unrecognized option" in run.stderr:
+        pytest.skip("this systemd-analyze cannot judge a file that is not installed")
+    assert run.returncode == 0, run.stdout
+
+
+def test_no_system_call_is_filtered_that_the_gateway_makes(gateway: Make, tmp_path: Path) -> None:
+    analyze, strace = shutil.which("systemd-analyze"), shutil.which("strace")
+    if analyze is None or strace is None:
+        pytest.skip("there is no strace and systemd-analyze here to compare")
+    (groups,) = re.findall(r"^SystemCallFilter=(.*)$", (UNITS / "lf6gateway.service").read_text(), re.MULTILINE)
+    allowed: set[str] = set()
+    asked, seen = groups.split(), set()
+    while asked:
+        group = asked.pop()
+        if group in seen:
+            continue
+        seen.add(group)
+        listed = subprocess.run([analyze, "syscall-filter", group], capture_output=True, text=True, check=True).stdout
+        names = [line.strip() for line in listed.splitlines()[1:] if line.strip() and "#" not in line]
+        asked += [name for name in names if name.startswith("@")]
+        allowed.update(names)
+    made = tmp_path / "calls"
+    # Only what a program does itself: strace counts, and makes it slow, but changes nothing.
+    daemon = gateway(command=(strace, "-f", "-qq", "-c", "-U", "name", "-o", made, TWISTD))
+    daemon.start()
+    assert daemon.put("/usage", b'{"n":1}') == 204
+    assert daemon.put("/specimen?uri=a.png", b"x" * 100_000) == 204
+    assert daemon.process is not None
+    (child,) = Path(f"/proc/{daemon.process.pid}/task/{daemon.process.pid}/children").read_text().split()
+    os.kill(int(child), signal.SIGTERM)
+    assert daemon.process.wait(60) == 0
+    calls = {line.strip() for line in made.read_text().splitlines() if re.fullmatch(r"[a-z0-9_]+", line.strip())}
+    assert len(calls) > 40
+    assert calls - allowed - {"syscall", "total"} == set()
