@@ -85,8 +85,8 @@ MUTATIONS = [
     _m(
         "no fsync of a specimen's folder",
         "disk/specimen_writer.py",
-        "    fs.sync_dir(os.path.dirname(path))\n",
-        "",
+        "        fs.sync_dir(os.path.dirname(path))\n",
+        "        pass\n",
         "tests/test_specimen_file.py",
     ),
     _m(
