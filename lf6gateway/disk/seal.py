@@ -19,6 +19,7 @@ from lf6gateway.disk.folders import MemberFile, check_member_file, file_name, re
 from lf6gateway.disk.keyfile import write_keys
 from lf6gateway.disk.quarantine import Quarantine
 from lf6gateway.disk.segment import Bad, Segment, Torn, read_segment
+from lf6gateway.values.envelope import Envelope
 from lf6gateway.values.idempotency import KeyUse
 from lf6gateway.values.member import HEADER_BYTES, Member, digest_of, encode_header
 
@@ -47,7 +48,14 @@ class Sealed:
 
 
 def seal(
-    fs: FileSystem, segment: Segment, *, spool: str, level: int, quarantine: Quarantine, salvage: bool = False
+    fs: FileSystem,
+    segment: Segment,
+    *,
+    spool: str,
+    level: int,
+    quarantine: Quarantine,
+    salvage: bool = False,
+    envelope: Envelope | None = None,
 ) -> Sealed:
     """Compress a segment into a member beside it, and remove it. Blocks.
 
@@ -55,6 +63,7 @@ def seal(
     :param level: of compression, 1 to 9.
     :param salvage: what the disk cannot read is set aside with the segment, and the rest of it sealed; else that is an
         error like any other.
+    :param envelope: what each record is put into; ``None``: records stay as they are.
     :raises OSError: the disk failed; the segment is still there, and sealing it again is safe.
     """
     folder = os.path.dirname(segment.path)
@@ -70,7 +79,7 @@ def seal(
         fs.unlink(temporary)
     handle = fs.create(temporary)
     try:
-        member, keys, torn, damaged = _pack(fs, segment, handle, spool, level, quarantine, salvage)
+        member, keys, torn, damaged = _pack(fs, segment, handle, spool, level, quarantine, salvage, envelope)
     except Damaged as damage:
         handle.close()
         fs.unlink(temporary)
@@ -129,7 +138,14 @@ def _size(fs: FileSystem, path: str) -> int:
 
 
 def _pack(
-    fs: FileSystem, segment: Segment, out: Handle, spool: str, level: int, quarantine: Quarantine, salvage: bool
+    fs: FileSystem,
+    segment: Segment,
+    out: Handle,
+    spool: str,
+    level: int,
+    quarantine: Quarantine,
+    salvage: bool,
+    envelope: Envelope | None,
 ) -> tuple[Member, list[KeyUse], int, int]:
     """Write the member of a segment's sound frames; its keys, the torn bytes and the count of damaged ranges with
     it."""
@@ -166,11 +182,12 @@ def _pack(
             continue
         entry = found.entry
         records += entry.count
-        waiting.append(entry.lines)
-        waiting_bytes += len(entry.lines)
-        if waiting_bytes >= _AT_ONCE:
-            pack()
-            waiting_bytes = 0
+        for lines in (entry.lines,) if envelope is None else envelope.wrap(entry, segment.id, found.offset):
+            waiting.append(lines)
+            waiting_bytes += len(lines)
+            if waiting_bytes >= _AT_ONCE:
+                pack()
+                waiting_bytes = 0
         if entry.key is not None:
             keys.append(KeyUse(entry.received_ns, segment.stream, entry.user, entry.key))
     if unreadable:

@@ -28,6 +28,7 @@ from lf6gateway.services.ship_hours import HourShipper
 from lf6gateway.services.ship_specimens import SpecimenShipper
 from lf6gateway.services.specimen_backlog import SpecimenFiles
 from lf6gateway.services.surroundings import Surroundings, Workers
+from lf6gateway.values.envelope import Envelope
 from lf6gateway.values.idempotency import KeyIndex, KeyUse, digest_of
 from lf6gateway.values.object_key import record_key
 from lf6gateway.values.retry import RetryPolicy, full_jitter
@@ -174,6 +175,7 @@ class Assembly:
 
     def _records(self, stream: Stream) -> None:
         settings = self.settings
+        envelope = Envelope(settings.hostname) if settings.records.envelope else None
 
         def sealed(segment: Segment, salvage: bool) -> Sealed:
             return seal(
@@ -183,6 +185,7 @@ class Assembly:
                 level=settings.aggregation.compression_level,
                 quarantine=self.quarantine,
                 salvage=salvage,
+                envelope=envelope,
             )
 
         def unsealed(slot: Slot) -> bool:

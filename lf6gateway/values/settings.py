@@ -16,6 +16,7 @@ from lf6gateway.values.settings_fields import (
     AbsolutePath,
     Bucket,
     Endpoint,
+    Flag,
     Hostname,
     Listen,
     Prefix,
@@ -91,6 +92,13 @@ class Aggregation(Section):
     """The level of gzip."""
     segment_bytes: Annotated[int, amount(64 * KIB, 4 * GIB)] = 64 * MIB
     """The size at which a segment of the journal is sealed before its interval is over."""
+
+
+class Records(Section):
+    """What records look like in objects."""
+
+    envelope: Flag = False
+    """Whether each record is put into an envelope that says when it was received, from whom, where, and its id."""
 
 
 class Http(Section):
@@ -198,6 +206,8 @@ class Settings(Section):
     """The folder in place of S3."""
     aggregation: Aggregation = Aggregation()
     """How records are gathered."""
+    records: Records = Records()
+    """What records look like in objects."""
     http: Http = Http()
     """The public port."""
     auth: Auth = Auth()
@@ -260,6 +270,7 @@ def _sections() -> Iterator[tuple[str, type[Section]]]:
         ("s3", S3),
         ("storage", Storage),
         ("aggregation", Aggregation),
+        ("records", Records),
         ("http", Http),
         ("http.tls", Tls),
         ("auth", Auth),

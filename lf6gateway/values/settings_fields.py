@@ -90,6 +90,19 @@ def choice(*names: str) -> BeforeValidator:
     return _from_text(read)
 
 
+def _flag(text: str) -> bool:
+    # The words of YAML 1.1, and the digits usual in the environment; Pydantic would take t and y, too.
+    words = {"true": True, "yes": True, "on": True, "1": True, "false": False, "no": False, "off": False, "0": False}
+    value = words.get(text.lower())
+    if value is None:
+        raise ValueError(f"{shown(text)} is neither true nor false")
+    return value
+
+
+Flag = Annotated[bool, _from_text(_flag)]
+"""Yes or no."""
+
+
 def _path(text: str) -> str:
     if not text:
         raise ValueError("is empty; give the path of a folder or file")

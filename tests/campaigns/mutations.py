@@ -349,6 +349,14 @@ MUTATIONS = [
         "Entry(self._moments.next(), user, lines, count, None, request_id)",
         "tests/test_receive.py",
     ),
+    _m(
+        "records of a batch share an id",
+        "values/envelope.py",
+        "            number += len(records)\n",
+        "",
+        "tests/test_envelope.py",
+    ),
+    _m("data is not what was sent", "values/envelope.py", "%b%010x%b%b}", "%b%010x%b%b }", "tests/test_envelope.py"),
     # HTTP.
     _m(
         "nobody may send",
