@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +14,9 @@ PACKAGE = Path(__file__).parent.parent / "lf6gateway"
 LAYERS = ("values", "disk", "stores", "services", "edges")
 MODULES = sorted(PACKAGE.rglob("*.py"))
 LONGEST = 450
+
+CLIENT = "lf6gateway.client"
+"""What senders import; it stands beside the layers and is used without them."""
 
 IMPURE = {
     "asyncio", "fcntl", "http", "io", "multiprocessing", "os", "pathlib", "select", "selectors", "shutil", "signal", "socket",
@@ -37,6 +42,10 @@ def imports(module: Path) -> Iterator[tuple[int, str]]:
                 yield node.lineno, f"{node.module}.{alias.name}"
 
 
+def is_within(name: str, package: str) -> bool:
+    return name == package or name.startswith(package + ".")
+
+
 def height(name: str) -> int | None:
     """The place of a module in the order of the layers; ``None`` for what stands beside them: version and the face."""
     parts = name.split(".")
@@ -58,9 +67,29 @@ def test_imports_point_down(module: Path) -> None:
 
 def test_what_stands_beside_the_layers_imports_none_of_them() -> None:
     beside = [module for module in MODULES if height(name_of(module)) is None]
-    assert [name_of(module) for module in beside] == ["lf6gateway.version"]
+    names = {name_of(module) for module in beside}
+    assert {name for name in names if not is_within(name, CLIENT)} == {"lf6gateway.version"}
+    assert CLIENT in names
     for module in beside:
-        assert not list(imports(module))
+        for line, name in imports(module):
+            if name.split(".")[0] != "lf6gateway":
+                continue
+            assert is_within(name, CLIENT) or name == "lf6gateway.version.__version__", f"{module}:{line}: {name}"
+    assert not list(imports(PACKAGE / "version.py"))
+
+
+def test_the_client_needs_nothing_but_the_standard_library_save_on_twisted() -> None:
+    for module in MODULES:
+        if not is_within(name_of(module), CLIENT) or name_of(module) == CLIENT + ".twisted":
+            continue
+        for line, name in imports(module):
+            first = name.split(".")[0]
+            assert first == "lf6gateway" or first in sys.stdlib_module_names, f"{module}:{line}: {name}"
+            assert not is_within(name, CLIENT + ".twisted"), f"{module}:{line}: {name}"
+    loaded = "import sys, lf6gateway, lf6gateway.client; print(*(name.split('.')[0] for name in sys.modules))"
+    run = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
+    strangers = set(run.stdout.split()) & {"twisted", "treq", "botocore", "attr", "attrs", "msgspec", "pydantic", "yaml"}
+    assert not strangers
 
 
 @pytest.mark.parametrize("module", [one for one in MODULES if "values" in one.parts], ids=name_of)
@@ -95,4 +124,4 @@ def test_no_module_has_a_name_that_says_nothing() -> None:
 
 def test_every_folder_is_a_layer() -> None:
     folders = {module.parent.relative_to(PACKAGE).as_posix() for module in MODULES}
-    assert folders == {".", *LAYERS, "edges/commands"}
+    assert folders == {".", *LAYERS, "client", "edges/commands"}
