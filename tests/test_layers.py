@@ -88,7 +88,16 @@ def test_the_client_needs_nothing_but_the_standard_library_save_on_twisted() -> 
             assert not is_within(name, CLIENT + ".twisted"), f"{module}:{line}: {name}"
     loaded = "import sys, lf6gateway, lf6gateway.client; print(*(name.split('.')[0] for name in sys.modules))"
     run = subprocess.run([sys.executable, "-c", loaded], capture_output=True, text=True, check=True)
-    strangers = set(run.stdout.split()) & {"twisted", "treq", "botocore", "attr", "attrs", "msgspec", "pydantic", "yaml"}
+    strangers = set(run.stdout.split()) & {
+        "twisted",
+        "treq",
+        "botocore",
+        "attr",
+        "attrs",
+        "msgspec",
+        "pydantic",
+        "yaml",
+    }
     assert not strangers
 
 

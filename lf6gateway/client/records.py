@@ -28,7 +28,7 @@ def line_of(value: Any, *, most: int, default: Callable[[Any], Any] | None = Non
     """
     try:
         if isinstance(value, bytes | bytearray | memoryview):
-            data = bytes(value).strip()
+            data = bytes(value).strip(b" \t\r\n")
             json.loads(data.decode(), parse_constant=_no_constant)
             data = data.translate(_ONE_LINE)
         else:
