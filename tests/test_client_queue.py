@@ -165,8 +165,9 @@ def test_a_record_whose_write_was_cut_short_goes_and_those_before_it_stay(bench:
     (growing,) = bench.root.rglob("*.open")
     with growing.open("ab") as file:
         file.write(b'{"n":')
-    bench.die()
-    assert bench.outbox.body(bench.next()) == b'{"n":1}\n'
+    for _ in range(2):
+        bench.die()
+        assert bench.outbox.body(bench.next()) == b'{"n":1}\n'
 
 
 @pytest.mark.parametrize(
@@ -291,6 +292,7 @@ def test_a_disk_that_fails_is_told_and_what_was_synced_before_stays(
         (error,) = bench.outbox.append("usage", [b"2\n"])
         assert "Input/output error" in str(error)
     assert bench.outbox.append("usage", [b"3\n"]) == [None]
+    bench.die()
     sent = []
     for _ in range(2):
         parcel = bench.next()
