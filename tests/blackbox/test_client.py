@@ -11,7 +11,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -22,6 +22,7 @@ from lf6gateway.client import Client, Event, NotSendable, Options, QueueFailed, 
 from lf6gateway.client.options import MIB
 from tests.blackbox.gateway import HERE, Gateway, eventually, free_port, records
 from tests.blackbox.test_running import stored
+from tests.certificates import Authority
 
 Make = Callable[..., Gateway]
 QUICK: dict[str, Any] = {"batch_seconds": 0.05, "retry_min": 0.02, "retry_max": 0.2}
@@ -79,6 +80,16 @@ class Program:
         return status
 
 
+def pump(source: socket.socket, target: socket.socket) -> None:
+    """Pass on what comes until nothing does."""
+    with suppress(OSError):
+        while data := source.recv(65536):
+            target.sendall(data)
+    for end in (source, target):
+        with suppress(OSError):
+            end.shutdown(socket.SHUT_RDWR)
+
+
 @contextmanager
 def answering(answers: Callable[[int], tuple[int, dict[str, str], bytes]]) -> Iterator[tuple[str, list[Any]]]:
     """A server that is no gateway: what it answers to its first request, its second, and so on."""
@@ -89,7 +100,7 @@ def answering(answers: Callable[[int], tuple[int, dict[str, str], bytes]]) -> It
 
         def do_PUT(self) -> None:
             body = self.rfile.read(int(self.headers["Content-Length"]))
-            seen.append((time.monotonic(), dict(self.headers), body))
+            seen.append((time.monotonic(), {**self.headers, ":path": self.path}, body))
             status, headers, answer = answers(len(seen))
             self.send_response(status)
             for name, value in headers.items():
@@ -98,6 +109,18 @@ def answering(answers: Callable[[int], tuple[int, dict[str, str], bytes]]) -> It
                 self.send_header("Content-Length", str(len(answer)))
             self.end_headers()
             self.wfile.write(answer)
+
+        def do_CONNECT(self) -> None:
+            seen.append((time.monotonic(), {**self.headers, ":path": self.path}, b""))
+            host, _, port = self.path.rpartition(":")
+            with socket.create_connection((host, int(port))) as other:
+                self.send_response(200)
+                self.end_headers()
+                back = threading.Thread(target=pump, args=(other, self.connection))
+                back.start()
+                pump(self.connection, other)
+                back.join()
+            self.close_connection = True
 
         def log_message(self, format: str, *args: object) -> None:
             """Says nothing."""
@@ -254,6 +277,32 @@ def test_who_may_not_send_is_told_and_what_he_has_waits(gateway: Make, tmp_path:
         assert client.flush(30)
         assert len(told) == 1
     assert daemon.stop() == 0
+    assert numbers(tmp_path) == [1]
+
+
+def test_certificates_of_both_sides_through_a_proxy(gateway: Make, tmp_path: Path) -> None:
+    servers, clients = Authority(tmp_path, "servers"), Authority(tmp_path, "clients")
+    certificate, key = servers.make("server", "server")
+    own, own_key = clients.make("alice", "alice", client=True)
+    tls = {"certificate": str(certificate), "key": str(key), "client_ca": str(clients.path)}
+    daemon = gateway(http={"tls": tls}).start()
+    url = f"https://localhost:{daemon.port}"
+    files = {"certificate": str(own), "key": str(own_key), "identity": "one"}
+    stranger = Client(url, "-", queue_of(tmp_path, ca_file=str(clients.path), **files))
+    assert stranger.usage({"n": 1})
+    assert not stranger.close(0.3)
+    with answering(lambda number: (204, {}, b"")) as (proxy, seen):
+        proxy = proxy.replace("http://", "http://us%3aer:pass@")
+        with Client(url, "-", queue_of(tmp_path, ca_file=str(servers.path), proxy=proxy, **files)) as client:
+            assert client.flush(30)
+        assert [fields[":path"] for _, fields, _ in seen] == [f"localhost:{daemon.port}"]
+        with Client("http://gateway.invalid/behind/", "alice", queue_of(tmp_path, proxy=proxy)) as client:
+            assert client.usage({"n": 2})
+            assert client.flush(30)
+        assert seen[1][1][":path"] == "http://gateway.invalid:80/behind/usage"
+        assert {fields["Proxy-Authorization"] for _, fields, _ in seen} == {"Basic dXM6ZXI6cGFzcw=="}
+    assert daemon.stop() == 0
+    assert [path.parts[-6] for path in (tmp_path / "objects").rglob("*.jsonl.gz")] == ["usage"]
     assert numbers(tmp_path) == [1]
 
 
