@@ -261,6 +261,29 @@ def test_halves_of_a_batch_have_the_same_keys_whenever_it_is_halved(bench: Bench
     assert sent.key in {one.key for name in halves if (one := parse_parcel(name, 0))}
 
 
+def test_what_waits_is_counted_at_every_moment(bench: Bench, monkeypatch: pytest.MonkeyPatch) -> None:
+    # ``flush`` looks without a lock, while the queue is at work in another thread.
+    seen: list[int] = []
+    for name in ("rename", "close", "unlink", "fsync"):
+        real = getattr(os, name)
+        monkeypatch.setattr(os, name, lambda *a, real=real, **k: (seen.append(bench.outbox.waiting), real(*a, **k))[1])
+    lists: list[Any] = []
+
+    class Watched(list[Parcel]):
+        def __delitem__(self, index: Any) -> None:
+            super().__delitem__(index)
+            lists.append(len(self))
+
+    bench.outbox.append("usage", [b"%d\n" % n for n in range(4)])
+    bench.outbox._parcels = Watched()
+    del seen[:]
+    whole = bench.next()
+    bench.courier.settle(whole, judge(problem(400, "invalid-json")))
+    assert len(seen) > 5
+    assert min(seen) == 1
+    assert min(lists) == 1
+
+
 def test_a_specimen_counts_when_it_is_whole_or_not_at_all(bench: Bench) -> None:
     class Breaking(io.BytesIO):
         def read(self, size: int | None = -1) -> bytes:

@@ -331,7 +331,7 @@ class Outbox:
 
     @property
     def waiting(self) -> int:
-        """Parcels, those that grow among them."""
+        """Parcels, those that grow among them. Takes no lock, so that nobody waits here for the disk."""
         return len(self._parcels) + len(self._growing)
 
     def close(self) -> None:
@@ -348,15 +348,17 @@ class Outbox:
         self._folder.forget()
 
     def _close(self, stream: str) -> None:
-        growing = self._growing.pop(stream)
-        os.close(growing.descriptor)
+        growing = self._growing[stream]
         if growing.parcel.size == 0:
             os.unlink(self._folder.file(growing.parcel))
-            return
-        # Needs no sync: under its old name it is found again as it is, and with the same key.
-        closed = replace(growing.parcel, state=READY)
-        os.rename(self._folder.file(growing.parcel), self._folder.file(closed))
-        bisect.insort(self._parcels, closed, key=_order)
+        else:
+            # Needs no sync: under its old name it is found again as it is, and with the same key.
+            closed = replace(growing.parcel, state=READY)
+            os.rename(self._folder.file(growing.parcel), self._folder.file(closed))
+            bisect.insort(self._parcels, closed, key=_order)
+        # Only now, so that ``waiting`` never misses it.
+        del self._growing[stream]
+        os.close(growing.descriptor)
 
     def _drop(self, parcel: Parcel, why: str) -> None:
         records = self.records(parcel)
@@ -374,13 +376,14 @@ class Outbox:
             return 0
 
     def _replace(self, parcel: Parcel, others: Sequence[Parcel]) -> None:
+        # The new ones come first, so that ``waiting`` never misses them.
+        for other in others:
+            bisect.insort_right(self._parcels, other, key=_order)
+            self._used += other.room
         del self._parcels[bisect.bisect_left(self._parcels, _order(parcel), key=_order)]
         self._used -= parcel.room
         if self._taken == parcel:
             self._taken = None
-        for other in others:
-            bisect.insort(self._parcels, other, key=_order)
-            self._used += other.room
 
 
 def _order(parcel: Parcel) -> tuple[int, str]:

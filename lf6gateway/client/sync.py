@@ -7,7 +7,6 @@ import atexit
 import os
 import threading
 import time
-import weakref
 from collections.abc import Mapping
 from types import TracebackType
 from typing import Any
@@ -143,7 +142,8 @@ class Client:
             _FORGOTTEN.append(threads)
 
 
-_CLIENTS: weakref.WeakSet[Client] = weakref.WeakSet()
+# Until they are closed, for their threads go on until then, too.
+_CLIENTS: set[Client] = set()
 # The parent's locks may be held for ever in a child: nothing of them may be freed by chance in a finaliser.
 _FORGOTTEN: list[Threads] = []
 

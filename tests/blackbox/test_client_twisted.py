@@ -27,9 +27,11 @@ Make = Callable[..., Gateway]
 
 @pytest_twisted.ensureDeferred
 async def test_everything_arrives_as_it_was_handed_over(gateway: Make, tmp_path: Path) -> None:
-    daemon = await deferToThread(gateway().start)
+    daemon = await deferToThread(gateway(http={"max_specimen": "4MiB"}).start)
     picture = tmp_path / "picture.png"
     picture.write_bytes(os.urandom(3 * MIB))
+    large = tmp_path / "large.bin"
+    large.write_bytes(bytes(12 * MIB))
     client = Client(url_of(daemon), "Älice", queue_of(tmp_path))
     early = client.usage({"n": 0})  # waits for the start
     client.startService()
@@ -39,6 +41,7 @@ async def test_everything_arrives_as_it_was_handed_over(gateway: Make, tmp_path:
         raise ValueError("at fault")
     except ValueError:
         await client.error(Failure(), more={"version": "6.1"})
+    await client.specimen(large)
     await client.specimen(picture)
     for wrong in (float("nan"), object()):
         with pytest.raises(NotSendable):
@@ -46,11 +49,11 @@ async def test_everything_arrives_as_it_was_handed_over(gateway: Make, tmp_path:
     with pytest.raises(FileNotFoundError):
         await client.specimen(tmp_path / "nothing")
     assert await client.flush(30)
-    assert client.statistics.sent == 2002
+    assert (client.statistics.sent, client.statistics.set_aside) == (2002, 1)
     await client.stopService()
     with pytest.raises(Closed):
         await client.usage(1)
-    assert left_in(tmp_path) == []
+    assert len(left_in(tmp_path)) == 2  # the one that is too large, and why
     assert await deferToThread(daemon.stop) == 0
     objects = stored(tmp_path / "objects")
     assert [one["n"] for one in records(objects, "usage/")] == list(range(2000))

@@ -357,6 +357,42 @@ MUTATIONS = [
         "tests/test_envelope.py",
     ),
     _m("data is not what was sent", "values/envelope.py", "%b%010x%b%b}", "%b%010x%b%b }", "tests/test_envelope.py"),
+    # The client.
+    _m(
+        "what the client was given is not synced",
+        "client/outbox.py",
+        "            os.fdatasync(growing.descriptor)\n",
+        "",
+        "tests/test_client_queue.py",
+    ),
+    _m(
+        "what may have been kept is not marked",
+        "client/courier.py",
+        "return self._outbox.mark(parcel, int(self._now()))",
+        "return parcel",
+        "tests/test_client_queue.py",
+    ),
+    _m(
+        "an attempt that was left open is forgotten",
+        "client/courier.py",
+        "if verdict.certain and parcel.key not in self._open_before:",
+        "if verdict.certain:",
+        "tests/test_client_queue.py",
+    ),
+    _m(
+        "a living process is robbed of its queue",
+        "client/folder.py",
+        "fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)",
+        "pass",
+        "tests/test_client_queue.py",
+    ),
+    _m(
+        "each attempt has a key of its own",
+        "client/parts.py",
+        '"Idempotency-Key": parcel.key}',
+        '"Idempotency-Key": secrets.token_hex(16)}',
+        "tests/blackbox/test_client.py -k retry_after",
+    ),
     # HTTP.
     _m(
         "nobody may send",
