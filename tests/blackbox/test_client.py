@@ -309,6 +309,30 @@ def test_certificates_of_both_sides_through_a_proxy(gateway: Make, tmp_path: Pat
     assert numbers(tmp_path) == [1]
 
 
+def test_an_answer_that_comes_before_the_body_is_read_counts(tmp_path: Path) -> None:
+    large = tmp_path / "large.bin"
+    large.write_bytes(bytes(32 * MIB))
+
+    def refuse(listening: socket.socket) -> None:
+        connection, _ = listening.accept()
+        with connection:
+            connection.recv(4096)
+            connection.sendall(b"HTTP/1.1 413 Too large\r\nContent-Length: 0\r\n\r\n")
+            connection.shutdown(socket.SHUT_WR)
+            for _ in range(20):  # some of it, so that the sender is in the middle when the connection is cut
+                connection.recv(65536)
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = threading.Thread(target=refuse, args=(listening,))
+        server.start()
+        url = f"http://127.0.0.1:{listening.getsockname()[1]}"
+        with Client(url, "alice", queue_of(tmp_path, exit_wait=0.0)) as client:
+            assert client.specimen(large)
+            assert client.flush(30)
+            assert (client.statistics.set_aside, client.statistics.retries) == (1, 0)
+        server.join()
+
+
 def test_a_full_queue_refuses_or_drops_the_oldest_as_it_was_told(tmp_path: Path) -> None:
     nowhere = f"http://127.0.0.1:{free_port()}"
     told: list[Event] = []
