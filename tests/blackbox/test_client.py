@@ -178,7 +178,7 @@ def test_everything_arrives_as_it_was_handed_over(gateway: Make, tmp_path: Path)
 def test_a_client_that_is_killed_in_the_middle_loses_and_doubles_nothing(gateway: Make, tmp_path: Path) -> None:
     daemon = gateway().start()
     taken: list[int] = []
-    for round_number in range(3):
+    for round_number in range(2):
         program = Program(url_of(daemon), tmp_path, round_number * 100_000)
         eventually(lambda program=program, least=100 + 40 * round_number: len(program.taken) > least)
         program.end()
@@ -192,7 +192,7 @@ def test_a_client_that_is_killed_in_the_middle_loses_and_doubles_nothing(gateway
     assert len(found) == len(set(found))
     assert set(taken) | {900_000} <= set(found)
     # What was handed over when the kill came, and was never said to be kept: one call each time.
-    assert len(set(found) - set(taken)) <= 4
+    assert len(set(found) - set(taken)) <= 3
 
 
 def test_a_gateway_that_is_killed_and_away_gets_everything_once(gateway: Make, tmp_path: Path) -> None:
@@ -200,7 +200,7 @@ def test_a_gateway_that_is_killed_and_away_gets_everything_once(gateway: Make, t
     daemon = gateway()
     program = Program(f"http://127.0.0.1:{port}", tmp_path, 0)
     eventually(lambda: len(program.taken) > 50)  # there is no gateway yet
-    for _ in range(3):
+    for _ in range(2):
         daemon.start(port=port)
         before = len(program.taken)
         eventually(lambda before=before: len(program.taken) > before + 50)

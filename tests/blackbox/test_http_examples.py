@@ -8,7 +8,9 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -20,45 +22,74 @@ from tests.blackbox.test_running import stored
 Make = Callable[..., Gateway]
 HTTP = (HERE / "docs/http.md").read_text(encoding="utf-8")
 CLIENT = (HERE / "docs/client.md").read_text(encoding="utf-8")
-LANGUAGES = {
-    "sh": ("sh", "send.sh", (("sh", "send.sh"),)),
-    "go": ("go", "send.go", (("go", "run", "send.go"),)),
-    "js": ("node", "send.mjs", (("node", "send.mjs"),)),
-    "php": ("php", "send.php", (("php", "send.php"),)),
-    "csharp": (
-        "mcs",
-        "send.cs",
-        (("mcs", "-langversion:latest", "-r:System.Net.Http.dll", "send.cs"), ("mono", "send.exe")),
-    ),
+LANGUAGES: dict[str, tuple[Any, ...]] = {
+    "sh": ("send.sh", ("sh", "send.sh")),
+    "go": ("send.go", ("go", "run", "send.go")),
+    "js": ("send.mjs", ("node", "send.mjs")),
+    "php": ("send.php", ("php", "send.php")),
+    "csharp": ("send.cs", ("mcs", "-langversion:latest", "-r:System.Net.Http.dll", "send.cs"), ("mono", "send.exe")),
 }
+"""File and commands of each."""
 
 
 def blocks(text: str, language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
 
 
-@pytest.mark.parametrize("language", sorted(LANGUAGES))
-def test_the_example_sends_each_thing_once(gateway: Make, tmp_path: Path, language: str) -> None:
-    program, name, commands = LANGUAGES[language]
-    for needed in {program, *(command[0] for command in commands)} | ({"curl"} if language == "sh" else set()):
+@pytest.fixture(scope="module")
+def sent(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[str, dict[str, list[Any]]]]:
+    """For each language: what went wrong, and what arrived from it by stream. All examples run at once, each as a user of
+    its own, whom the envelope tells apart."""
+    folder = tmp_path_factory.mktemp("examples")
+    daemon = Gateway(folder / "gateway", storage={"directory": str(folder / "objects")}, records={"envelope": True})
+    daemon.start()
+    try:
+        with ThreadPoolExecutor(len(LANGUAGES)) as pool:
+            wrong = dict(
+                zip(LANGUAGES, pool.map(lambda one: run_example(one, folder / one, daemon), LANGUAGES), strict=True)
+            )
+        assert daemon.stop() == 0
+    finally:
+        daemon.clean_up()
+    objects = stored(folder / "objects")
+    found: dict[str, tuple[str, dict[str, list[Any]]]] = {}
+    for language in LANGUAGES:
+        streams = {
+            stream: [one["data"] for one in records(objects, f"{stream}/") if one["user"] == language]
+            for stream in ("usage", "error")
+        }
+        specimens = [(key, len(data)) for key, data in objects.items() if key.startswith(f"specimen/{language}/")]
+        found[language] = wrong[language], {**streams, "specimen": specimens}
+    return found
+
+
+def run_example(language: str, folder: Path, daemon: Gateway) -> str:
+    name, *commands = LANGUAGES[language]
+    for needed in [command[0] for command in commands] + (["curl"] if language == "sh" else []):
         if shutil.which(needed) is None:
-            pytest.skip(f"{needed} is not installed")
+            return f"{needed} is not installed"
     (example,) = blocks(HTTP, language)
-    folder = tmp_path / "example"
     folder.mkdir()
     (folder / name).write_text(example, encoding="utf-8")
-    daemon = gateway(auth={"mode": "open"}).start()
-    environ = {**os.environ, "LF6GATEWAY_URL": url_of(daemon), "LF6GATEWAY_TOKEN": "alice"}
+    environ = {**os.environ, "LF6GATEWAY_URL": url_of(daemon), "LF6GATEWAY_TOKEN": language}
     for command in commands:
         done = subprocess.run(command, cwd=folder, env=environ, capture_output=True, timeout=120, check=False)
-        assert done.returncode == 0, done.stderr.decode() + done.stdout.decode()
-    assert daemon.stop() == 0
-    objects = stored(tmp_path / "objects")
-    assert records(objects, "usage/") == [{"version": "6.1.0", "files": 12}]
-    assert records(objects, "error/") == [{"error": "out of memory"}, {"error": "no such file"}]
-    (specimen,) = [(key, data) for key, data in objects.items() if key.startswith("specimen/")]
-    assert re.fullmatch(r"specimen/alice/\d{4}/\d\d/\d\d/specimen\.\d+\.bin", specimen[0])
-    assert len(specimen[1]) == 100_000
+        if done.returncode:
+            return done.stderr.decode() + done.stdout.decode()
+    return ""
+
+
+@pytest.mark.parametrize("language", sorted(LANGUAGES))
+def test_the_example_sends_each_thing_once(sent: dict[str, tuple[str, dict[str, list[Any]]]], language: str) -> None:
+    wrong, streams = sent[language]
+    if wrong.endswith("is not installed"):
+        pytest.skip(wrong)
+    assert not wrong, wrong
+    assert streams["usage"] == [{"version": "6.1.0", "files": 12}]
+    assert streams["error"] == [{"error": "out of memory"}, {"error": "no such file"}]
+    ((key, size),) = streams["specimen"]
+    assert re.fullmatch(rf"specimen/{language}/\d{{4}}/\d\d/\d\d/specimen\.\d+\.bin", key)
+    assert size == 100_000
 
 
 def test_the_shortest_example_of_the_client_runs(gateway: Make, tmp_path: Path) -> None:
