@@ -7,6 +7,7 @@ from __future__ import annotations
 import itertools
 import sys
 import time
+from contextlib import suppress
 
 from lf6gateway.client import Client, Options
 
@@ -17,9 +18,10 @@ if __name__ == "__main__":
     }
     client = Client(url, "alice", Options(queue=queue, **options))  # type: ignore[arg-type]
     numbers = itertools.count(int(first))
-    for number in itertools.islice(numbers, int(count) or None):
-        if client.usage({"n": number}, wait=30.0):
-            print(number, flush=True)
-        if not int(count):
-            time.sleep(0.001)
+    with suppress(KeyboardInterrupt):  # the exit sends what is left
+        for number in itertools.islice(numbers, int(count) or None):
+            if client.usage({"n": number}, wait=30.0):
+                print(number, flush=True)
+            if not int(count):
+                time.sleep(0.001)
     print("done", flush=True)
