@@ -10,13 +10,15 @@ from lf6gateway.version import __version__
 
 if TYPE_CHECKING:
     from lf6gateway.disk.settings_file import load_settings
+    from lf6gateway.edges.admin import admin_resource
     from lf6gateway.edges.mounting import gateway_resource
     from lf6gateway.services.gateway import GatewayService
 
-__all__ = ["GatewayService", "__version__", "gateway_resource", "load_settings"]
+__all__ = ["GatewayService", "__version__", "admin_resource", "gateway_resource", "load_settings"]
 
 _HOMES = {
     "GatewayService": "lf6gateway.services.gateway",
+    "admin_resource": "lf6gateway.edges.admin",
     "gateway_resource": "lf6gateway.edges.mounting",
     "load_settings": "lf6gateway.disk.settings_file",
 }

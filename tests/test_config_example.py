@@ -19,6 +19,7 @@ SHOWN_WITH_AN_EXAMPLE = {"hostname", "storage.directory", "s3.usage_prefix", "s3
 SHOWN_WITH_AN_EXAMPLE |= {"aws." + name for name in ("access_key_id", "secret_access_key", "session_token")}
 SHOWN_WITH_AN_EXAMPLE |= {"aws.endpoint", "aws.profile", "aws.ca_bundle", *REQUIRED}
 SHOWN_WITH_AN_EXAMPLE |= {"http.tls.certificate", "http.tls.key", "http.tls.client_ca", "audit.file"}
+SHOWN_WITH_AN_EXAMPLE |= {"admin.token", "admin.token_file"}
 SHOWN_WITH_AN_EXAMPLE |= {"auth.tokens_file", "auth.jwt_issuer", "auth.jwt_keys"}
 SHOWN_WITH_AN_EXAMPLE |= {f"limits.{who}_{what}" for who in ("user", "address") for what in ("requests", "bytes")}
 SHOWN_WITH_AN_EXAMPLE |= {f"limits.daily_{stream}_bytes" for stream in ("usage", "error", "specimen")}

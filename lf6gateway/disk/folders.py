@@ -28,11 +28,12 @@ BASE = "base.part"
 
 @dataclass(frozen=True, slots=True)
 class MemberFile:
-    """A sealed member on disk; ``ordinal`` is that of the segment it was made of."""
+    """A sealed member on disk; ``ordinal`` is that of the segment it was made of, ``first_ns`` as there."""
 
     path: str
     ordinal: int
     member: Member
+    first_ns: int | None = field(default=None, compare=False)
 
 
 @dataclass(slots=True)

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -26,6 +26,7 @@ from lf6gateway.disk.space import Space
 from lf6gateway.disk.unavailable import SpoolUnavailable
 from lf6gateway.values import frame
 from lf6gateway.values.entry import Entry
+from lf6gateway.values.histogram import AMOUNTS, SECONDS, SIZES, Histogram
 from lf6gateway.values.slot import HOUR_NS, Slot
 from lf6gateway.values.stream import Stream
 
@@ -43,7 +44,8 @@ _FRAME_COST: Final = 128
 
 @dataclass(slots=True)
 class _Open:
-    """The segment being written; ``durable`` is how many of its bytes were synced."""
+    """The segment being written; ``durable`` is how many of its bytes were synced, ``first_ns`` when its first record
+    was received."""
 
     slot: Slot
     ordinal: int
@@ -51,6 +53,7 @@ class _Open:
     path: str
     handle: Handle
     durable: int
+    first_ns: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +75,8 @@ class Journal:
     :param segment_bytes: a segment of this size is closed.
     :param new_id: 32 fresh hex digits at each call.
     :param closed: told, in the reactor, of each segment that will not be written to any more.
+    :param kept: told, in the reactor, of the entries of each flush that are on stable storage.
+    :param now: seconds from any beginning, never backwards, by which flushes are timed.
     """
 
     def __init__(
@@ -85,6 +90,8 @@ class Journal:
         segment_bytes: int,
         new_id: Callable[[], str],
         closed: Callable[[Segment], None],
+        kept: Callable[[Sequence[Entry]], None] = lambda entries: None,
+        now: Callable[[], float] = lambda: 0.0,
     ) -> None:
         self._fs = fs
         self._root = root
@@ -94,6 +101,10 @@ class Journal:
         self._segment_bytes = segment_bytes
         self._new_id = new_id
         self._closed = closed
+        self._kept = kept
+        self._now = now
+        self._begun = 0.0
+        self._first_in_flight: int | None = None
         self._pending: deque[tuple[Entry, Told]] = deque()
         self._rotations: list[Deferred[None]] = []
         self._flushing = False
@@ -106,6 +117,22 @@ class Journal:
         self.flushes = 0
         self.entries = 0
         self.failures = 0
+        self.seconds = Histogram(SECONDS)
+        """How long flushes took, from their beginning until the reactor knew of their end."""
+        self.flushed = Histogram(AMOUNTS)
+        """How many requests shared one."""
+        self.flushed_bytes = Histogram(SIZES)
+        """How many bytes one wrote, about."""
+
+    @property
+    def oldest_ns(self) -> int | None:
+        """When the oldest record was received that is in no closed segment, nanoseconds since 1970."""
+        present = self._open
+        if present is not None:
+            return present.first_ns
+        if self._first_in_flight is not None:
+            return self._first_in_flight
+        return self._pending[0][0].received_ns if self._pending else None
 
     @property
     def open_slot(self) -> Slot | None:
@@ -187,6 +214,8 @@ class Journal:
         # The flush may close the present segment in its thread, before anybody is told of it.
         slots = {present.slot} if (present := self._open) is not None else set()
         self._in_flight = tuple(slots.union(Slot.at(entry.received_ns) for entry in entries[:1] + entries[-1:]))
+        self._begun = self._now()
+        self._first_in_flight = entries[0].received_ns if entries else None
         work = self._offload(lambda: self._write(entries, bool(rotations)))
         work.addBoth(self._flushed, group, rotations, size)
 
@@ -199,7 +228,12 @@ class Journal:
     ) -> None:
         self._flushing = False
         self._in_flight = ()
+        self._first_in_flight = None
         self.flushes += 1
+        if group:
+            self.seconds.observe(self._now() - self._begun)
+            self.flushed.observe(len(group))
+            self.flushed_bytes.observe(size)
         self.waiting_bytes -= size
         error: BaseException | None
         kept = 0
@@ -229,6 +263,8 @@ class Journal:
                 _log.failure("nobody could be told of request {request_id}", request_id=entry.request_id)
         for done in rotations:
             done.callback(None)
+        if kept:
+            self._kept([entry for entry, _ in group[:kept]])
 
     def _write(self, entries: list[Entry], rotate: bool) -> _Flushed:
         """One flush; runs off the reactor, never twice at once."""
@@ -266,7 +302,7 @@ class Journal:
         try:
             present = self._open
             if present is None:
-                present = self._open = self._create(slot)
+                present = self._open = self._create(slot, entries[0].received_ns)
             present.handle.write(parts)
             present.handle.sync()
         except BaseException:
@@ -277,7 +313,7 @@ class Journal:
             self._close_segment(closed)
         return size
 
-    def _create(self, slot: Slot) -> _Open:
+    def _create(self, slot: Slot, first_ns: int) -> _Open:
         folder = hour_folder(self._root, self._stream, slot)
         for attempt in (1, 2):
             self._fs.make_dirs(folder)
@@ -305,7 +341,7 @@ class Journal:
             self._discard(path)
             raise
         self._space.add(len(frame.FILE_HEADER))
-        return _Open(slot, ordinal, identity, path, handle, len(frame.FILE_HEADER))
+        return _Open(slot, ordinal, identity, path, handle, len(frame.FILE_HEADER), first_ns)
 
     def _discard(self, path: str) -> None:
         try:
@@ -318,7 +354,17 @@ class Journal:
         assert present is not None
         self._open = None
         present.handle.close()
-        closed.append(Segment(self._stream, present.slot, present.ordinal, present.id, present.path, present.durable))
+        closed.append(
+            Segment(
+                self._stream,
+                present.slot,
+                present.ordinal,
+                present.id,
+                present.path,
+                present.durable,
+                present.first_ns,
+            )
+        )
 
     def _give_up(self, closed: list[Segment]) -> None:
         """Close the segment at what is known to be durable; the cut is for a later start, which knows only the file."""

@@ -74,6 +74,7 @@ def seal(
     if made is not None:
         fs.sync_dir(folder)
         fs.unlink(segment.path)
+        made = replace(made, first_ns=segment.first_ns)
         return Sealed(made, 0, 0, made.member.records, size, made.member.packed_bytes)
     if fs.exists(temporary):
         fs.unlink(temporary)
@@ -104,7 +105,7 @@ def seal(
             path=segment.path,
             torn=torn,
         )
-    packed = MemberFile(target, segment.ordinal, member) if member.records else None
+    packed = MemberFile(target, segment.ordinal, member, segment.first_ns) if member.records else None
     return Sealed(packed, torn, damaged, member.records, size, member.packed_bytes if packed else 0)
 
 

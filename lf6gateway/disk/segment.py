@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import msgspec
@@ -33,6 +33,7 @@ class Segment:
     :param ordinal: its place among the segments of its hour.
     :param id: its identity, 32 hex digits, never used twice.
     :param size: how many of its bytes were made durable, where this process knows; ``None``: the whole file counts.
+    :param first_ns: when its first record was received, nanoseconds since 1970, where this process knows.
     """
 
     stream: Stream
@@ -41,6 +42,12 @@ class Segment:
     id: str
     path: str
     size: int | None = None
+    first_ns: int | None = field(default=None, compare=False)
+
+    @property
+    def oldest_ns(self) -> int:
+        """When its first record was received, or before that: at the beginning of its hour."""
+        return self.slot.start_ns if self.first_ns is None else self.first_ns
 
 
 class Whole(msgspec.Struct, frozen=True, gc=False):

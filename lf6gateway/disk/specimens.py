@@ -112,10 +112,11 @@ def waiting_specimens(
 
 @dataclass(frozen=True, slots=True)
 class Stock:
-    """What a start found: bytes of whole specimens, and how many unfinished ones were removed."""
+    """What a start found: bytes of whole specimens and their number, and how many unfinished ones were removed."""
 
     bytes: int
     unfinished: int
+    count: int = 0
 
 
 def take_stock(fs: FileSystem, root: str, before_ns: int, is_open: Callable[[str], bool]) -> Stock:
@@ -125,17 +126,30 @@ def take_stock(fs: FileSystem, root: str, before_ns: int, is_open: Callable[[str
     :param before_ns: specimens received from this moment on are the present process's.
     :param is_open: whether a file is one that the present process writes to.
     """
-    total = unfinished = 0
+    total = unfinished = count = 0
     for path, size, received_ns in _entries(fs, root, "spec", "part"):
         if path.endswith(".spec"):
-            total += size if received_ns < before_ns else 0
+            if received_ns < before_ns:
+                total += size
+                count += 1
         elif not is_open(path):
             try:
                 fs.unlink(path)
             except FileNotFoundError:
                 continue  # one of the present process's, which has ended since its name was listed
             unfinished += 1
-    return Stock(total, unfinished)
+    return Stock(total, unfinished, count)
+
+
+def oldest_ns(fs: FileSystem, root: str) -> int | None:
+    """When the oldest specimen that waits was received, nanoseconds since 1970. Blocks; lists one hour, mostly."""
+    top = os.path.join(root, Stream.SPECIMEN.value)
+    for hour in sorted(entry.name for entry in fs.scan(top) if entry.is_dir):
+        names = (entry.name for entry in fs.scan(os.path.join(top, hour)))
+        found = [int(name[:20]) for name in names if name.endswith(".spec") and _NAME.fullmatch(name)]
+        if found:
+            return min(found)
+    return None
 
 
 def key_counts(path: str, now_ns: int) -> bool:

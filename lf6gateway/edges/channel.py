@@ -221,6 +221,7 @@ class GatewayChannel(Connection, HTTPChannel):
             return
         fields = fields_of(self.requests[-1].requestHeaders) if self.requests else lambda name: ()
         request_id = request_id_of(fields)
+        self.site.refused(problem)
         answer = problem_answer(problem, request_id)
         for request in self.requests:
             request.give_up()

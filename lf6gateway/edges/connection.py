@@ -49,6 +49,12 @@ class SiteLike(Protocol):
     def crowded(self) -> bool:
         """As ``GatewaySite``."""
 
+    def refused(self, problem: Problem) -> None:
+        """As ``GatewaySite``."""
+
+    def cut_off(self) -> None:
+        """As ``GatewaySite``."""
+
 
 class Connection:
     """The part of a channel that is about time. A channel derives from it and says what is read."""
@@ -117,6 +123,7 @@ class Connection:
             self.refuse(refused)
             self._deadline.set(SHORT_LINGER)
         else:
+            self.site.cut_off()
             self.transport.abortConnection()
 
     def _enter_the_end(self, stage: Stage) -> None:

@@ -21,13 +21,15 @@ from lf6gateway.edges import logs
 from lf6gateway.edges.worker import FIRST_SOCKET, LINK
 from lf6gateway.services.branch import Branch
 from lf6gateway.services.counting import Counting
+from lf6gateway.services.front import WorkerSeen
 from lf6gateway.services.gateway import GatewayService
 from lf6gateway.services.heartbeat import Heartbeat
 from lf6gateway.services.link import Link
+from lf6gateway.services.threads import PoolFigures
 from lf6gateway.values.retry import RetryPolicy, full_jitter
 from lf6gateway.values.settings import Settings
-from lf6gateway.values.settings_print import masked_yaml
-from lf6gateway.values.wire import Begin, Changed, Drain, Listening, May, Message, Reopen, Used
+from lf6gateway.values.settings_print import for_workers
+from lf6gateway.values.wire import Begin, Changed, Drain, Listening, May, Message, Reopen, Seen, Used
 
 _log = Logger()
 
@@ -85,6 +87,11 @@ class Crew(Service):
         """The workers' pids."""
         return sorted(member.pid for member in self._members)
 
+    @property
+    def seen(self) -> list[WorkerSeen]:
+        """The workers as they told of themselves last."""
+        return [member.seen for member in sorted(self._members, key=lambda one: one.pid)]
+
     def startService(self) -> None:
         """Start them; see ``started``."""
         super().startService()
@@ -95,7 +102,7 @@ class Crew(Service):
     def reconfigure(self, settings: Settings) -> None:
         """Hand new settings on."""
         for member in self._members:
-            member.link.send(Changed(masked_yaml(settings)))
+            member.link.send(Changed(for_workers(settings)))
 
     def reopen(self) -> None:
         """Files of ours were renamed away: all go on with new ones."""
@@ -199,6 +206,7 @@ class Member(ProcessProtocol):
         self._began = reactor.seconds()
         self._rest = b""
         self._over = False
+        self._told: Seen | None = None
         self.link = Link(self._received, self._unheard)
         parts = gateway.assembly
         self.branch = Branch(
@@ -227,12 +235,21 @@ class Member(ProcessProtocol):
         at_start = gateway.at_start
         self.link.send(
             Begin(
-                masked_yaml(at_start), count, parts.root, logs.form(at_start.log.format), [one[1:] for one in sockets]
+                for_workers(at_start), count, parts.root, logs.form(at_start.log.format), [one[1:] for one in sockets]
             )
         )
         if gateway.settings is not at_start:  # what waits for a restart waits in a worker of later as well
-            self.link.send(Changed(masked_yaml(gateway.settings)))
+            self.link.send(Changed(for_workers(gateway.settings)))
         self.branch.tell_state()
+        self._gateway = gateway
+
+    @property
+    def seen(self) -> WorkerSeen:
+        """What is known of it."""
+        told = self._told
+        pools = () if told is None else tuple(PoolFigures(*pool) for pool in told.pools)
+        age = self._reactor.seconds() - self._began
+        return WorkerSeen(self.pid, self.listening, age, 0 if told is None else told.connections, pools)
 
     def end(self) -> None:
         """End it at once."""
@@ -267,6 +284,9 @@ class Member(ProcessProtocol):
             self._crew.listening()
         elif isinstance(message, May | Used):
             self._counting.received(message)
+        elif isinstance(message, Seen):
+            self._told = message
+            self._gateway.take(message)
         else:
             self.branch.received(message)
 

@@ -4,7 +4,7 @@ refused need not be sent. Owns these decisions and their order; must never read 
 from __future__ import annotations
 
 import re
-from typing import Final
+from typing import ClassVar, Final
 from urllib.parse import unquote_to_bytes
 
 from attrs import define, field
@@ -29,6 +29,7 @@ from lf6gateway.services.receiving import Takes
 from lf6gateway.values.limits import Limits
 from lf6gateway.values.problem import Refused
 from lf6gateway.values.stream import Stream
+from lf6gateway.values.traffic import OTHER, Traffic
 
 SENDING: Final = (b"PUT", b"POST")
 ASKING: Final = (b"GET", b"HEAD")
@@ -51,6 +52,7 @@ class Door:
     :param offload: where bodies are decoded and large ones checked.
     :param identify: who finds the user of a request.
     :param log_requests: write a line about each request, at debug level.
+    :param traffic: counts what is answered.
     :param guard: who stands before the endpoints that take data; ``None``: whoever ``identify`` finds may send.
     """
 
@@ -60,6 +62,7 @@ class Door:
     identify: Identify = token_is_name
     log_requests: bool = False
     guard: Guard | None = None
+    traffic: Traffic | None = None
     memory: Memory = field(init=False)
     places: Room = field(factory=Room, init=False)
 
@@ -84,10 +87,10 @@ class Records:
     """``/usage`` and ``/error``."""
 
     _door: Door
-    _stream: Stream
+    stream: Stream
 
     def open(self, head: Head, flow: Flow) -> Answer | Intake:
-        return self._door.let_in(self, self._stream, head, flow)
+        return self._door.let_in(self, self.stream, head, flow)
 
     def open_for(self, user: str, head: Head, flow: Flow) -> Answer | Intake:
         door = self._door
@@ -99,14 +102,14 @@ class Records:
         _check_ready(door.receiver.admission(head.length or 0))
         if not door.memory.admits(head.length):
             raise Refused(problems.overloaded())
-        if door.receiver.repeated(self._stream, user, key):
+        if door.receiver.repeated(self.stream, user, key):
             return _repetition(head, coding, most)
         return RecordIntake(
             door.receiver,
             door.limits,
             door.memory.share(flow, waits=head.length is None or head.length > LARGE),
             door.offload,
-            self._stream,
+            self.stream,
             user,
             key,
             head.request_id,
@@ -120,6 +123,7 @@ class Specimens:
     """``/specimen``."""
 
     _door: Door
+    stream: ClassVar = Stream.SPECIMEN
 
     def open(self, head: Head, flow: Flow) -> Answer | Intake:
         return self._door.let_in(self, Stream.SPECIMEN, head, flow)
@@ -161,6 +165,8 @@ class Specimens:
 class Health:
     """``/health``: the process serves."""
 
+    stream: ClassVar = OTHER
+
     def open(self, head: Head, flow: Flow) -> Answer | Intake:
         _check_method(head, ASKING)
         return _HEALTHY
@@ -171,6 +177,7 @@ class Ready:
     """``/ready``: data are taken, or why not."""
 
     _door: Door
+    stream: ClassVar = OTHER
 
     def open(self, head: Head, flow: Flow) -> Answer | Intake:
         _check_method(head, ASKING)
@@ -183,6 +190,8 @@ class Ready:
 @define
 class Nothing:
     """Every other path."""
+
+    stream: ClassVar = OTHER
 
     def open(self, head: Head, flow: Flow) -> Answer | Intake:
         raise Refused(problems.not_found())

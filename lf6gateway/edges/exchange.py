@@ -14,6 +14,7 @@ from lf6gateway.edges.body import BadCoding
 from lf6gateway.edges.message import Answer, Endpoint, Flow, Head, Intake, problem_answer
 from lf6gateway.values.json_record import JsonProblem
 from lf6gateway.values.problem import Problem, Refused
+from lf6gateway.values.traffic import Traffic
 
 _log = Logger()
 
@@ -36,29 +37,26 @@ def problem_of(error: BaseException | None) -> Problem | None:
             return None
 
 
-def answer_to(failure: Failure, head: Head) -> Answer:
-    """The answer to a request that failed; a fault of ours is logged."""
-    problem = problem_of(failure.value)
-    if problem is None:
-        _log.failure(
-            "request {request_id} failed: {method} {path}",
-            failure,
-            request_id=head.request_id,
-            method=head.method,
-            path=head.path,
-        )
-        problem = problems.internal()
-    return problem_answer(problem, head.request_id)
-
-
 class Exchange:
     """Feeds an endpoint and passes its answer on.
 
     :param answered: called once, at any time from within any call of this; not at all after ``abort``.
     :param log_requests: write a line at debug level about the answer.
+    :param traffic: counts it.
     """
 
-    __slots__ = ("_answered", "_endpoint", "_flow", "_intake", "_log_requests", "_over", "head")
+    __slots__ = (
+        "_answered",
+        "_begun",
+        "_endpoint",
+        "_flow",
+        "_intake",
+        "_log_requests",
+        "_over",
+        "_size",
+        "_traffic",
+        "head",
+    )
 
     def __init__(
         self,
@@ -68,6 +66,7 @@ class Exchange:
         answered: Callable[[Answer], None],
         *,
         log_requests: bool = False,
+        traffic: Traffic | None = None,
     ) -> None:
         self.head = head
         self._answered = answered
@@ -76,13 +75,16 @@ class Exchange:
         self._intake: Intake | None = None
         self._endpoint = endpoint
         self._flow = flow
+        self._size = 0
+        self._traffic = traffic
+        self._begun = 0.0 if traffic is None else traffic.now()
 
     def open(self) -> None:
         """Let the endpoint decide from the head."""
         try:
             opened = self._endpoint.open(self.head, self._flow)
         except Exception:
-            self._settle(answer_to(Failure(), self.head))
+            self._settle(self._answer_to(Failure()))
             return
         if isinstance(opened, Answer):
             self._settle(opened)
@@ -97,6 +99,7 @@ class Exchange:
 
     def data(self, chunk: bytes) -> None:
         """Some of the body; dropped if there is an answer already."""
+        self._size += len(chunk)
         if not self._over and self._intake is not None:
             try:
                 self._intake.data(chunk)
@@ -115,6 +118,8 @@ class Exchange:
         """The client is gone, or is not waited for any longer."""
         if not self._over:
             self._over = True
+            if self._traffic is not None:
+                self._traffic.aborted[self._endpoint.stream] += 1
             self._give_up()
 
     def _give_up(self) -> None:
@@ -130,12 +135,31 @@ class Exchange:
                 _log.failure("request {request_id} failed, unheard", failure, request_id=self.head.request_id)
             return
         self._give_up()
-        self._settle(answer_to(failure, self.head))
+        self._settle(self._answer_to(failure))
+
+    def _answer_to(self, failure: Failure) -> Answer:
+        """The answer to a request that failed; a fault of ours is logged."""
+        head = self.head
+        problem = problem_of(failure.value)
+        if problem is None:
+            _log.failure(
+                "request {request_id} failed: {method} {path}",
+                failure,
+                request_id=head.request_id,
+                method=head.method,
+                path=head.path,
+            )
+            problem = problems.internal()
+        if self._traffic is not None:
+            self._traffic.problems[problem.name] += 1
+        return problem_answer(problem, head.request_id)
 
     def _settle(self, answer: Answer) -> None:
         if self._over:
             return
         self._over = True
+        if self._traffic is not None:
+            self._traffic.answered(self._endpoint.stream, answer.status, self._begun, self._size)
         if self._log_requests:
             _log.debug(
                 "{method} {path} {status} {request_id} {peer}",

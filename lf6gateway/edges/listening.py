@@ -11,14 +11,16 @@ from twisted.internet.defer import CancelledError, Deferred, maybeDeferred
 from twisted.logger import Logger
 from twisted.python.failure import Failure
 
+from lf6gateway.edges.admin import AdminListener, AdminSocket
 from lf6gateway.edges.around import Around
 from lf6gateway.edges.crew import Crew
 from lf6gateway.edges.descriptors import limits_of
 from lf6gateway.edges.guard import set_guard
 from lf6gateway.edges.mounting import gateway_resource
-from lf6gateway.edges.ports import Bound, hold, listen, tell
+from lf6gateway.edges.ports import Bound, hold, listen, plain_host, tell
 from lf6gateway.edges.resources import GatewayResource
 from lf6gateway.edges.site import GatewaySite
+from lf6gateway.services.front import WorkerSeen
 from lf6gateway.services.gateway import GatewayService
 from lf6gateway.services.surroundings import Surroundings
 from lf6gateway.values.networks import is_loopback
@@ -33,10 +35,17 @@ class ListeningGateway(Service):
     :param surroundings: what the gateway stands on.
     :param bound: sockets that are bound already.
     :param endpoints: Twisted endpoint strings to listen on as well.
+    :param admin: where operators are answered.
     """
 
     def __init__(
-        self, settings: Settings, *, surroundings: Surroundings, bound: Sequence[Bound], endpoints: Sequence[str]
+        self,
+        settings: Settings,
+        *,
+        surroundings: Surroundings,
+        bound: Sequence[Bound],
+        endpoints: Sequence[str],
+        admin: AdminSocket | None = None,
     ) -> None:
         self.started: Deferred[None] = Deferred()
         self._reactor = surroundings.reactor
@@ -50,6 +59,10 @@ class ListeningGateway(Service):
         self._around: Around | None = None
         self._resource: GatewayResource | None = None
         self._draining: Deferred[None] | None = None
+        self._hosts: list[Any] = []
+        self._gateway.front = self
+        self.admin = AdminListener(self._gateway, admin or AdminSocket())
+        """The operators' listener, which opens before the public port and closes behind all else."""
 
     def claim(self) -> None:
         """See ``GatewayService``."""
@@ -76,6 +89,7 @@ class ListeningGateway(Service):
         await self._gateway.started
         if not self.running:
             return
+        await self.admin.open(self._reactor)
         at_start = self._gateway.at_start
         workers = at_start.processes(len(os.sched_getaffinity(0)))
         if workers > 1:
@@ -85,6 +99,7 @@ class ListeningGateway(Service):
             self._resource = gateway_resource(self._gateway)
             limits = limits_of(self._gateway.settings)
             self._site = GatewaySite(self._resource, limits, reactor=self._reactor, channel=at_start.http.channel)
+            self._site.traffic = self._gateway.traffic
             self._resource.door.set_limits(self._site.limits)
             self._around = around = Around(
                 at_start,
@@ -116,6 +131,7 @@ class ListeningGateway(Service):
         self._tell([*(one.address for one in self._bound), *(port.getHost() for port in self._ports)])
 
     def _tell(self, hosts: Sequence[Any]) -> None:
+        self._hosts = list(hosts)
         tell(hosts)
         self._warn_if_open(hosts)
 
@@ -129,9 +145,39 @@ class ListeningGateway(Service):
                 addresses=", ".join(reached),
             )
 
+    # What is known of the port, see ``Front``.
+
+    @property
+    def addresses(self) -> Sequence[str]:
+        """See ``Front``."""
+        return [plain_host(host) for host in self._hosts]
+
+    @property
+    def connections(self) -> int:
+        """See ``Front``."""
+        if self._crew is not None:
+            return sum(worker.connections for worker in self._crew.seen)
+        return 0 if self._site is None else self._site.connections
+
+    @property
+    def workers(self) -> Sequence[WorkerSeen]:
+        """See ``Front``."""
+        return () if self._crew is None else self._crew.seen
+
+    @property
+    def worker_deaths(self) -> int:
+        """See ``Front``."""
+        return 0 if self._crew is None else self._crew.deaths
+
+    @property
+    def overloaded(self) -> bool:
+        """See ``Front``."""
+        return self._resource is not None and self._resource.door.memory.full
+
     def reconfigure(self, settings: Settings) -> None:
         """See ``GatewayService``; the limits of requests change with the next one."""
         self._gateway.reconfigure(settings)
+        self.admin.reconfigure(settings)
         if self._crew is not None:
             self._crew.reconfigure(settings)
         if self._site is not None and self._resource is not None:
@@ -173,6 +219,7 @@ class ListeningGateway(Service):
         if self._around is not None:
             await self._around.stop()
         self._gateway.shorten(self._reactor.seconds() - begun)
+        self._gateway.drained = lambda: self.admin.close(self._reactor)
         await self._gateway.stopService()
 
     async def _see_off(self, draining: Deferred[None], seconds: float) -> bool:

@@ -339,7 +339,7 @@ class LlhttpChannel(Turns, Protocol):
         if not self._peer:  # not before: a proxy's header, which says it, comes with the first bytes
             address = self.transport.getPeer()
             self._peer = str(getattr(address, "host", None) or address)
-        request.begin(endpoint, self._peer, log_requests=door.log_requests)
+        request.begin(endpoint, self._peer, door)
         # Where the body is held back from its first byte on, its sender is told to send it once it is wanted.
         if not (self.continue_awaited and self._held and self._current is request and not request.answered_early):
             self._continue(request)
@@ -410,6 +410,7 @@ class LlhttpChannel(Turns, Protocol):
         if self.ending:
             return
         request = self._parsing if self._current is None else self._current
+        self.site.refused(problem)
         if request is None or not request.answered_early:
             request_id = request_id_of(request.fields if request is not None else _nothing)
             answer = problem_answer(problem, request_id)

@@ -120,7 +120,7 @@ class LlhttpRequest:
 
     # From the channel.
 
-    def begin(self, endpoint: Endpoint, peer: str, *, log_requests: bool) -> None:
+    def begin(self, endpoint: Endpoint, peer: str, door: Door) -> None:
         """Let the endpoint decide."""
         head = Head(
             self.method,
@@ -133,7 +133,9 @@ class LlhttpRequest:
             request_id_of(self.fields),
             self._channel.certified_user(),
         )
-        self._exchange = exchange = Exchange(endpoint, head, self, self._answered, log_requests=log_requests)
+        self._exchange = exchange = Exchange(
+            endpoint, head, self, self._answered, log_requests=door.log_requests, traffic=door.traffic
+        )
         exchange.open()
 
     def data(self, chunk: bytes) -> None:

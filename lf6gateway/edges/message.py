@@ -119,7 +119,14 @@ class Intake(Protocol):
 
 
 class Endpoint(Protocol):
-    """What answers the requests to one path."""
+    """What answers the requests to one path.
+
+    ``stream`` is the stream that these are counted under, or ``OTHER``.
+    """
+
+    @property
+    def stream(self) -> str:
+        """See the class."""
 
     def open(self, head: Head, flow: Flow) -> Answer | Intake:
         """Decide from the head alone: an answer, or an intake for the body.

@@ -15,5 +15,6 @@ def gateway_resource(gateway: GatewayService) -> resources.GatewayResource:
     """
     made = resources.gateway_resource(gateway.receiver, Limits.of(gateway.settings), gateway.assembly.decode_threads)
     made.door.log_requests = gateway.settings.log.level == "debug"
+    made.door.traffic = gateway.traffic
     set_guard(made.door, gateway.access)
     return made

@@ -84,6 +84,23 @@ def bind_port(port: int) -> Bound:
         raise _refused(port, error) from error
 
 
+def bind_address(host: str, port: int, key: str) -> Bound:
+    """Listen on a TCP port of one address; 0: a free one. Blocks where the host is a name.
+
+    :param key: what of the configuration says so.
+    :raises PortTaken: it cannot be listened on.
+    """
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+        return _bind(found[0][0], host, port)
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            why = f"is taken by another program (ss -ltnp 'sport = :{port}' names it); choose another port, or off"
+        else:
+            why = f"cannot be listened on: {error.strerror}"
+        raise PortTaken(f"{key}: {host}:{port} {why}") from error
+
+
 def _bind(family: int, host: str, port: int) -> Bound:
     listening = socket.socket(family, socket.SOCK_STREAM)
     try:
@@ -231,3 +248,12 @@ async def hold(reactor: IReactorSocket, strings: Sequence[str]) -> list[Any]:
 
 def _not_listening(text: str, error: Exception) -> PortTaken:
     return PortTaken(f"http.listen: {text} cannot be listened on: {error}")
+
+
+def plain_host(address: Any) -> str:
+    """An address as people write it: ``127.0.0.1:8080``, ``[::]:8080``, or the path of a Unix socket."""
+    host, port = getattr(address, "host", None), getattr(address, "port", None)
+    if host is None:
+        name = getattr(address, "name", None)
+        return name.decode("utf-8", "replace") if isinstance(name, bytes) else str(address)
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"

@@ -64,7 +64,10 @@ class GatewayRequest(Request):
             certified=self.channel.certified_user(),
         )
         endpoint = resource.endpoint_for(self) if self.path.startswith(b"/") else NOTHING
-        self._exchange = Exchange(endpoint, head, self, self._answered, log_requests=resource.door.log_requests)
+        door = resource.door
+        self._exchange = Exchange(
+            endpoint, head, self, self._answered, log_requests=door.log_requests, traffic=door.traffic
+        )
         self._exchange.open()
 
     def _find(self) -> Any:

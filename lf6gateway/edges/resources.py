@@ -134,7 +134,12 @@ class _Buffered:
             request_id=request_id_of(fields),
         )
         self._exchange = Exchange(
-            resource.endpoint_for(request), head, self, self._answered, log_requests=resource.door.log_requests
+            resource.endpoint_for(request),
+            head,
+            self,
+            self._answered,
+            log_requests=resource.door.log_requests,
+            traffic=resource.door.traffic,
         )
         self._paused = False
         self._feeding = False

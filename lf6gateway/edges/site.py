@@ -19,6 +19,7 @@ from lf6gateway.edges.crowding import dispensable
 from lf6gateway.edges.request import GatewayRequest
 from lf6gateway.values.limits import Limits
 from lf6gateway.values.problem import Problem
+from lf6gateway.values.traffic import Traffic
 
 _LOOK_AGAIN: Final = 0.25
 """Seconds until it is looked again who could make way, after nobody could."""
@@ -78,6 +79,8 @@ class GatewaySite(Site):
         self.certified = False
         """Whether clients' certificates name users."""
         self.draining = False
+        self.traffic: Traffic | None = None
+        """Counts connections, and what is refused before it comes to an endpoint."""
         self._new_channel = channel_maker(channel)
         self._channels: set[Connection] = set()
         self._refused: set[Connection] = set()
@@ -139,9 +142,25 @@ class GatewaySite(Site):
             problem = problems.too_many_connections()
         else:
             self._channels.add(channel)
+            if self.traffic is not None:
+                self.traffic.accepted += 1
             return None
+        self._count(problem.name)
         self._refused.add(channel)
         return problem
+
+    def refused(self, problem: Problem) -> None:
+        """Something is answered with a problem before it comes to an endpoint."""
+        if self.traffic is not None:
+            self.traffic.problems[problem.name] += 1
+
+    def cut_off(self) -> None:
+        """A connection is not even told why it is refused."""
+        self._count("crowded")
+
+    def _count(self, reason: str) -> None:
+        if self.traffic is not None:
+            self.traffic.refused[reason] += 1
 
     def handed_over(self, channel: Connection) -> Any:
         """A channel of twisted.web's that takes the place of another, whose connection it goes on with."""
@@ -161,6 +180,7 @@ class GatewaySite(Site):
         for channel in dispensable(self._channels, now, max(1, self.limits.max_connections // 100)):
             self._channels.discard(channel)
             self._refused.add(channel)
+            self._count("made_way")
             channel.make_way()
         if len(self._channels) < self.limits.max_connections:
             return True

@@ -20,6 +20,7 @@ from twisted.python.usage import Options as UsageOptions
 from lf6gateway.disk.lock import CacheInUse, in_use
 from lf6gateway.disk.settings_file import load_settings
 from lf6gateway.edges import logs
+from lf6gateway.edges.admin import AdminSocket, bind_admin
 from lf6gateway.edges.garbage import spare_what_stays
 from lf6gateway.edges.listening import ListeningGateway
 from lf6gateway.edges.ports import Bound, PortTaken, bind_port
@@ -102,9 +103,10 @@ def makeService(options: Options, surroundings: Callable[[Any], Surroundings] = 
             bound.append(bind_port(options["port"]))
         elif not settings.http.listen:
             bound += inherited() or [bind_port(DEFAULT_PORT)]
+        admin = bind_admin(settings.admin)
     except (PortTaken, CacheInUse, ChannelMissing) as error:
         raise SystemExit(f"lf6gateway: {error}") from error
-    return Daemon(options, bound, surroundings)
+    return Daemon(options, bound, admin, surroundings)
 
 
 class Daemon(Service):
@@ -112,9 +114,12 @@ class Daemon(Service):
 
     name = "lf6gateway"
 
-    def __init__(self, options: Options, bound: list[Bound], surroundings: Callable[[Any], Surroundings]) -> None:
+    def __init__(
+        self, options: Options, bound: list[Bound], admin: AdminSocket, surroundings: Callable[[Any], Surroundings]
+    ) -> None:
         self._options = options
         self._bound = bound
+        self._admin = admin
         self._surroundings = surroundings
         self._manager: Manager | None = None
         self._gateway: ListeningGateway | None = None
@@ -135,6 +140,7 @@ class Daemon(Service):
             surroundings=self._surroundings(reactor),
             bound=self._bound,
             endpoints=settings.http.listen if self._options["port"] is None else (),
+            admin=self._admin,
         )
         gateway.claim()
         self._manager = Manager.of(os.environ, reactor, pid=os.getpid())

@@ -12,6 +12,7 @@ import signal
 import socket
 import sys
 import time
+from collections import Counter
 from functools import partial
 from typing import Any, Final
 
@@ -23,6 +24,7 @@ from twisted.logger import ILogObserver, LogEvent, Logger, globalLogBeginner
 from zope.interface import implementer
 
 from lf6gateway.disk.filesystem import OsFileSystem
+from lf6gateway.disk.timed import Syncs, TimedFileSystem
 from lf6gateway.edges.around import Around
 from lf6gateway.edges.descriptors import limits_of
 from lf6gateway.edges.garbage import spare_what_stays
@@ -35,18 +37,23 @@ from lf6gateway.edges.tls import CannotSpeakTls
 from lf6gateway.services.access import Access
 from lf6gateway.services.distant import DistantReceiver
 from lf6gateway.services.distant_limits import DistantLimits
+from lf6gateway.services.heartbeat import Heartbeat
+from lf6gateway.services.lag import Lag
 from lf6gateway.services.link import Link
 from lf6gateway.services.surroundings import real
 from lf6gateway.services.threads import Threads
 from lf6gateway.services.tokens import CannotRead
 from lf6gateway.values.settings import Settings
 from lf6gateway.values.settings_parse import parse_settings
-from lf6gateway.values.wire import Begin, Changed, Drain, Listening, Message, Outcome, Reopen, State, Verdict
+from lf6gateway.values.traffic import Traffic
+from lf6gateway.values.wire import Begin, Changed, Drain, Listening, Message, Outcome, Reopen, Seen, State, Verdict
 
 _log = Logger()
 
 LINK: Final = 3
 """The descriptor of the socket to the gateway."""
+TELL_EVERY: Final = 1.0
+"""Seconds after which the gateway is told again what was seen; a worker that dies takes no more of that with it."""
 FIRST_SOCKET: Final = 4
 """The descriptor of the first listening socket; the others follow."""
 
@@ -70,6 +77,10 @@ class Worker:
         self._workers = 1
         self._draining = False
         self._over = False
+        self._traffic = Traffic(reactor.seconds)
+        self._syncs = Syncs()
+        self._lag = Lag(reactor)
+        self._beat = Heartbeat(reactor, "telling the gateway what was seen", self._tell, TELL_EVERY)
 
     def _received(self, message: Message) -> None:
         receiver = self._receiver
@@ -102,7 +113,7 @@ class Worker:
         limits = limits_of(settings, self._workers)
         self._receiver = DistantReceiver(
             send=self.link.send,
-            fs=OsFileSystem(),
+            fs=TimedFileSystem(OsFileSystem(), self._syncs, self._reactor.seconds),
             root=begin.root,
             offload=self._writers,
             new_id=partial(secrets.token_hex, 16),
@@ -111,7 +122,9 @@ class Worker:
         )
         self._resource = gateway_resource(self._receiver, limits, self._decoders)
         self._resource.door.log_requests = settings.log.level == "debug"
+        self._resource.door.traffic = self._traffic
         self._site = GatewaySite(self._resource, limits, reactor=self._reactor, channel=settings.http.channel)
+        self._site.traffic = self._traffic
         self._limits = DistantLimits(self.link.send)
         self._access = access = Access(settings, real(self._reactor), self._limits)
         self._around = around = Around(
@@ -131,6 +144,22 @@ class Worker:
             self._ports.append(RestingPort(port, self._reactor, shared=True))
         spare_what_stays()
         self.link.send(Listening())
+        self._lag.startService()
+        self._beat.start(now=False)
+
+    def _tell(self) -> None:
+        """Let the gateway know what was seen since the last time, where that is anything."""
+        access, site = self._access, self._site
+        if access is None or site is None:
+            return
+        refused, access.refused = access.refused, Counter()
+        pools = [
+            (f"worker {one.name}", one.size, one.busy, one.queued, one.finished)
+            for one in (self._writers.figures, self._decoders.figures)
+        ]
+        self.link.send(
+            Seen(self._traffic.take(), refused, self._syncs.take(), self._lag.seconds.take(), site.connections, pools)
+        )
 
     def _changed(self, settings: Settings) -> None:
         limits = limits_of(settings, self._workers)
@@ -170,6 +199,9 @@ class Worker:
         await self._decoders.stopService()
         await self._writers.stopService()
         self._over = True
+        await self._beat.stop()
+        await self._lag.stopService()
+        self._tell()
         self.link.close()
         self._reactor.stop()
 

@@ -67,7 +67,8 @@ class Access:
         # The port asks for certificates from its start to its end, whatever the configuration says meanwhile.
         self._certified = settings.http.tls.client_ca is not None
         self._surroundings = surroundings
-        self._threads: list[Workers] = []
+        self.threads: list[Workers] = []
+        """All that it uses."""
         self._proof: Proof | None = None
         self._quotas: QuotaFile | None = None
 
@@ -161,7 +162,7 @@ class Access:
     def _workers(self, what: str, count: int) -> Workers:
         threads = self._surroundings.threads(what, count)
         threads.startService()
-        self._threads.append(threads)
+        self.threads.append(threads)
         return threads
 
     def _tokens_changed(self, came: list[str], went: list[str]) -> None:
@@ -197,5 +198,5 @@ class Access:
             await self._quotas.stop()
         if self.audit is not None:
             await self.audit.stop()
-        for threads in self._threads:
+        for threads in self.threads:
             await threads.stopService()

@@ -6,6 +6,7 @@ from __future__ import annotations
 import itertools
 import os
 from collections.abc import Iterator
+from functools import partial
 from typing import Final
 
 from twisted.internet import task
@@ -29,12 +30,15 @@ from lf6gateway.services.ship_specimens import SpecimenShipper
 from lf6gateway.services.specimen_backlog import SpecimenFiles
 from lf6gateway.services.surroundings import Surroundings, Workers
 from lf6gateway.values.envelope import Envelope
+from lf6gateway.values.failure import StoreError
 from lf6gateway.values.idempotency import KeyIndex, KeyUse, digest_of
 from lf6gateway.values.object_key import record_key
+from lf6gateway.values.recent import Recent
 from lf6gateway.values.retry import RetryPolicy, full_jitter
 from lf6gateway.values.settings import Settings
 from lf6gateway.values.slot import HOUR_NS, Slot
 from lf6gateway.values.stream import RECORD_STREAMS, Stream
+from lf6gateway.values.volumes import Volumes
 
 _log = Logger()
 _KEYS_AT_ONCE: Final = 2000
@@ -55,7 +59,7 @@ class Assembly:
         self._reactor = reactor = surroundings.reactor
         self._new_id = surroundings.new_id
         self._chance = surroundings.chance
-        self._spool = spool
+        self.spool = spool
         threads = surroundings.threads
         self._retry = RetryPolicy(settings.upload.retry_min.seconds, settings.upload.retry_max.seconds)
         self.flush_threads = {stream: threads(f"flush-{stream.value}", 1) for stream in RECORD_STREAMS}
@@ -84,9 +88,19 @@ class Assembly:
             monotonic=reactor.seconds,
         )
         self.keys = KeyIndex(settings.idempotency.max_keys)
+        self.volumes = Volumes()
+        self.specimens_found: int | None = None
+        """Specimens that an earlier process left; known a while after the start."""
+        self.recent = Recent(now_ns)
         self.outlets = surroundings.outlets(settings, self.store_threads, spool)
         self.breakers = {
-            stream: Breaker(reactor, self._retry, f"{self.outlets.names[stream]} ({stream.value})", random=self._chance)
+            stream: Breaker(
+                reactor,
+                self._retry,
+                f"{self.outlets.names[stream]} ({stream.value})",
+                random=self._chance,
+                failed=partial(self._store_failed, stream),
+            )
             for stream in Stream
         }
         self.specimen_shipper = self._specimen_shipper()
@@ -110,6 +124,7 @@ class Assembly:
             keys=self.keys,
             max_waiting=settings.spool.max_waiting_bytes,
             now_ns=now_ns,
+            specimen_kept=self.volumes.specimen,
         )
         searched: tuple[set[str], set[str]] = set(), set()
         self.retain = RetainService(
@@ -181,7 +196,7 @@ class Assembly:
             return seal(
                 self._fs,
                 segment,
-                spool=self._spool,
+                spool=self.spool,
                 level=settings.aggregation.compression_level,
                 quarantine=self.quarantine,
                 salvage=salvage,
@@ -199,7 +214,7 @@ class Assembly:
             clock=self._reactor,
             now_ns=self._now_ns,
             root=self.root,
-            spool=self._spool,
+            spool=self.spool,
             key_of=lambda slot: record_key(self.outlets.prefixes[stream], slot, settings.hostname),
             quarantine=self.quarantine,
             space=self.space,
@@ -208,6 +223,9 @@ class Assembly:
             hours_at_once=settings.upload.hours_at_once,
             policy=self._retry,
             random=self._chance,
+            shipped=lambda grown: self.recent.shipped(
+                stream, self.outlets.names[stream], grown.key, grown.records, grown.bytes, grown.size
+            ),
         )
         service = SealService(
             stream=stream,
@@ -230,6 +248,8 @@ class Assembly:
             segment_bytes=settings.aggregation.segment_bytes,
             new_id=self._new_id,
             closed=service.closed,
+            kept=partial(self.volumes.records, stream),
+            now=self._reactor.seconds,
         )
         self.hour_shippers[stream] = shipper
         self.seals[stream] = service
@@ -252,7 +272,13 @@ class Assembly:
             retry=self._retry,
             at_once=self.settings.upload.specimens_at_once,
             random=self._chance,
+            sent=lambda key, size: self.recent.shipped(
+                Stream.SPECIMEN, self.outlets.names[Stream.SPECIMEN], key, 1, size, size
+            ),
         )
+
+    def _store_failed(self, stream: Stream, error: StoreError) -> None:
+        self.recent.failed(stream.value, error.kind.value, f"{error.what}: {error.detail}", error.remedy)
 
     def _read(self, path: str) -> Specimen:
         """A specimen whose every byte was compared with its digest. Blocks."""

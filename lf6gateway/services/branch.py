@@ -132,6 +132,7 @@ class Branch:
                 user=asked.user,
                 key=asked.key,
                 received_ns=asked.received_ns,
+                size=asked.size,
                 keep=lambda: self._offload(partial(give_name, self._fs, asked.path)).addCallback(_nothing),
             )
         except OSError as error:

@@ -36,11 +36,19 @@ class Breaker:
     :param policy: the bounds of the pauses.
     :param name: the store's name in the log.
     :param random: a number in [0, 1).
+    :param failed: told of each failure that is reported.
     """
 
     def __init__(
-        self, clock: IReactorTime, policy: RetryPolicy, name: str, *, random: Callable[[], float] = _random.random
+        self,
+        clock: IReactorTime,
+        policy: RetryPolicy,
+        name: str,
+        *,
+        random: Callable[[], float] = _random.random,
+        failed: Callable[[StoreError], None] = lambda error: None,
     ) -> None:
+        self._failed = failed
         self._clock = clock
         self._policy = policy
         self.name = name
@@ -104,6 +112,7 @@ class Breaker:
     def report(self, error: StoreError) -> None:
         """A request failed. One that tells about the whole store opens or keeps open; another shows that it answers."""
         self.counts[error.kind] += 1
+        self._failed(error)
         if error.kind not in WHOLE_STORE:
             self.success()
             return

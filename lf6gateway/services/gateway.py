@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from typing import Any, Final, TypeVar
 
 from twisted.application.service import Service
@@ -22,12 +22,17 @@ from lf6gateway.disk.specimen_adoption import SpecimenAdoption
 from lf6gateway.disk.specimens import take_stock
 from lf6gateway.services.access import Access
 from lf6gateway.services.assembly import Assembly
+from lf6gateway.services.front import Front
+from lf6gateway.services.lag import Lag
 from lf6gateway.services.ordered import ended
 from lf6gateway.services.receive import Receiver
 from lf6gateway.services.specimen_backlog import Left
 from lf6gateway.services.surroundings import Lock, Surroundings, Workers, real
+from lf6gateway.services.watch import Watch
 from lf6gateway.values.settings import KEYS, Settings, value_of
 from lf6gateway.values.stream import RECORD_STREAMS
+from lf6gateway.values.traffic import Traffic
+from lf6gateway.values.wire import Seen
 
 T = TypeVar("T")
 _log = Logger()
@@ -49,6 +54,9 @@ LIVE: Final = frozenset(
         "limits.user_requests",
         "http.trusted_proxies",
         "http.forwarded_field",
+        "admin.hosts",
+        "admin.token",
+        "admin.token_file",
         "aggregation.usage_interval",
         "aggregation.error_interval",
         "http.max_report",
@@ -103,6 +111,15 @@ class GatewayService(Service):
         self._lock: Lock | None = None
         self._assembly: Assembly | None = None
         self.access = Access(settings, self._surroundings)
+        self.traffic = Traffic(self._reactor.seconds)
+        """What came in by the public port, of all processes that serve it."""
+        self.front: Front | None = None
+        """Who serves that port, where somebody has said so."""
+        self.lag = Lag(self._reactor)
+        self.watch: Watch | None = None
+        """Who gathers figures; there once ``started`` has fired, and not in a simulation."""
+        self.drained: Callable[[], Coroutine[Any, Any, None]] = nothing
+        """Called once all is shipped, or the time for it is over, before the parts are stopped."""
         self._starting: Deferred[None] | None = None
         self._background: list[Deferred[Any]] = []
         self._draining: Deferred[None] | None = None
@@ -175,6 +192,10 @@ class GatewayService(Service):
             parts.seals[stream].startService()
         parts.retain.startService()
         parts.receiver.open()
+        if self._surroundings.watched:
+            self.lag.startService()
+            self.watch = Watch(self, self._surroundings)
+            self.watch.startService()
         self._in_background("reading the idempotency keys of the last hour", parts.load_keys())
         self._in_background("counting the specimens that wait", self._take_stock(parts))
         _log.info(
@@ -210,6 +231,7 @@ class GatewayService(Service):
                 lambda: take_stock(self._fs, parts.root, begun_ns, parts.specimens.is_open)
             )
             parts.space.add(stock.bytes)
+            parts.specimens_found = stock.count
         finally:
             parts.specimen_shipper.begin_backlog()
         if stock.unfinished:
@@ -234,6 +256,13 @@ class GatewayService(Service):
         """So much of the deadline of a stop was used up by what came before it."""
         self._used_up = seconds
 
+    def take(self, seen: Seen) -> None:
+        """A worker tells what it has seen."""
+        self.traffic.add(seen.traffic)
+        self.access.refused.update(seen.refused)
+        self._surroundings.syncs.add(seen.syncs)
+        self.lag.seconds.add(*seen.lag)
+
     def reconfigure(self, settings: Settings) -> None:
         """Take over what can be changed while running; the log names the keys that wait for a restart."""
         changed = [key for key in KEYS if value_of(settings, key) != value_of(self.settings, key)]
@@ -241,6 +270,8 @@ class GatewayService(Service):
         self.settings = settings
         if self._assembly is not None:
             self._assembly.reconfigure(settings)
+        if self.watch is not None:
+            self.watch.reconfigure(settings)
         self.access.reconfigure(settings)
         if waiting:
             _log.warn("the configuration was read again; a restart is needed for: {keys}", keys=", ".join(waiting))
@@ -264,6 +295,7 @@ class GatewayService(Service):
             deadline = max(0.0, self.settings.shutdown.deadline.seconds - self._used_up)
             self._draining = Deferred.fromCoroutine(self._drain(parts))
             await self._until(deadline, self._draining)
+            await self._until(GRACE_S, Deferred.fromCoroutine(self.drained()))
             for journal in parts.journals.values():
                 journal.abandon()  # which changes nothing where there was time enough
             for work in self._background:
@@ -279,6 +311,9 @@ class GatewayService(Service):
                 breaker.stop()
             await self._until(GRACE_S, Deferred.fromCoroutine(parts.outlets.close()))
             specimens = await self._until(GRACE_S, parts.specimen_shipper.left())
+            if self.watch is not None:
+                await self._until(GRACE_S, _stopped(self.watch))
+                await self.lag.stopService()
             for threads in parts.threads:
                 await self._until(GRACE_S, _stopped(threads))
             self._tell_left(parts, specimens, self._reactor.seconds() - begun)
@@ -327,6 +362,10 @@ class GatewayService(Service):
             )
         else:
             _log.info("stopped after {seconds:.1f} s; the spool holds {size} bytes", seconds=seconds, size=size)
+
+
+async def nothing() -> None:
+    """There is nothing to do."""
 
 
 async def _drain_specimens(parts: Assembly) -> None:

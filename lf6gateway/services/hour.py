@@ -138,6 +138,14 @@ class Hour:
         return len(self._found) + len(self._added) + sum(not member.shipped for member in self._members)
 
     @property
+    def oldest_ns(self) -> int | None:
+        """When the oldest record was received that is in a member and not in the object for certain, nanoseconds since
+        1970; the beginning of the hour, where that is not known."""
+        files = [*self._added, *(member.file for member in self._members if not member.shipped)]
+        start = self.slot.start_ns
+        return min((one.first_ns or start for one in files), default=None) if not self._found else start
+
+    @property
     def holds(self) -> bool:
         """Whether members that are in the object are still on disk, to write it anew without fetching it."""
         return any(member.shipped for member in self._members)

@@ -99,6 +99,7 @@ class Receiver:
     :param journals: one for each stream of records.
     :param max_waiting: the most bytes that may wait for the disk before more are refused.
     :param now_ns: the time in nanoseconds since 1970.
+    :param specimen_kept: told user, size in bytes and moment of reception of each specimen on stable storage.
     """
 
     def __init__(
@@ -110,7 +111,9 @@ class Receiver:
         keys: KeysLike,
         max_waiting: int,
         now_ns: Callable[[], int],
+        specimen_kept: Callable[[str, int, int], None] = lambda user, size, received_ns: None,
     ) -> None:
+        self._specimen_kept = specimen_kept
         self.max_waiting = max_waiting
         self._journals = journals
         self._specimens = specimens
@@ -228,16 +231,17 @@ class Receiver:
         return SpecimenReception(self, writer, received_ns, user, key, promised)
 
     async def finish_specimen(
-        self, *, user: str, key: str | None, received_ns: int, keep: Callable[[], Awaitable[None]]
+        self, *, user: str, key: str | None, received_ns: int, size: int, keep: Callable[[], Awaitable[None]]
     ) -> bool:
-        """Let a specimen count that somebody else has written: ``keep`` makes it do so. Not where its key was kept
-        before; whether it does.
+        """Let a specimen of ``size`` bytes count that somebody else has written: ``keep`` makes it do so. Not where its
+        key was kept before; whether it does.
 
         :raises SpoolUnavailable: nothing of it was kept.
         """
 
         async def kept() -> int:
             await keep()
+            self._specimen_kept(user, size, received_ns)
             return received_ns
 
         self._receptions += 1
@@ -330,7 +334,7 @@ class SpecimenReception:
         self._received_ns = received_ns
         self._user = user
         self._key = key
-        self._unlooked = 0
+        self._unlooked = self._size = 0
         self._promised = promised
         self._ended = False
 
@@ -345,6 +349,7 @@ class SpecimenReception:
         :raises SpoolUnavailable: the spool has filled up meanwhile.
         """
         self._unlooked += len(data)
+        self._size += len(data)
         if self._unlooked >= LOOK_EVERY:
             self._unlooked = 0
             self._receiver._check_room(len(data) + self._writer.waiting)
@@ -367,7 +372,7 @@ class SpecimenReception:
     async def _commit(self) -> None:
         try:
             if self._key is None:
-                await self._writer.commit()
+                await self._keep()
                 return
             kept = await self._receiver._once(Stream.SPECIMEN, self._user, self._key, self._keep)
         except BaseException:
@@ -388,6 +393,7 @@ class SpecimenReception:
 
     async def _keep(self) -> int:
         await self._writer.commit()
+        self._receiver._specimen_kept(self._user, self._size, self._received_ns)
         return self._received_ns
 
 

@@ -137,6 +137,11 @@ class SealService(Service):
         return sum(len(hour.segments) for hour in self._hours.values())
 
     @property
+    def oldest_ns(self) -> int | None:
+        """When the oldest record of a closed segment was received, nanoseconds since 1970, as far as that is known."""
+        return min((one.oldest_ns for hour in self._hours.values() for one in hour.segments), default=None)
+
+    @property
     def failing(self) -> bool:
         """Whether a segment could not be sealed at the last attempt, or the loop that closes them fails."""
         return self._beat.failing or any(hour.failures for hour in self._hours.values())

@@ -50,6 +50,7 @@ class HourShipper(Service):
     :param unsealed: whether an hour has records that are in no member yet.
     :param hours_at_once: how many hours are written at the same time.
     :param random: a number in [0, 1).
+    :param shipped: told of each write that is certain.
     """
 
     def __init__(
@@ -71,7 +72,9 @@ class HourShipper(Service):
         hours_at_once: int = 4,
         policy: RetryPolicy | None = None,
         random: Callable[[], float] = _random.random,
+        shipped: Callable[[Grown], None] = lambda grown: None,
     ) -> None:
+        self._shipped = shipped
         self.name = f"ship {stream.value}"
         self._stream = stream
         self._clock = clock
@@ -110,6 +113,8 @@ class HourShipper(Service):
         self.objects = 0
         self.records = 0
         self.bytes = 0
+        self.retries = 0
+        """Attempts at an hour behind one that failed."""
         self.last_success_ns: int | None = None
         self.failures: Counter[str] = Counter()
 
@@ -123,6 +128,12 @@ class HourShipper(Service):
     def oldest(self) -> Slot | None:
         """The oldest hour that waits."""
         return min((slot for slot, hour in self._hours.items() if hour.waiting), default=None)
+
+    @property
+    def oldest_ns(self) -> int | None:
+        """When the oldest record was received that is in a member and not in the store for certain, nanoseconds since
+        1970, as far as that is known."""
+        return min((ns for hour in self._hours.values() if (ns := hour.oldest_ns) is not None), default=None)
 
     def found(self, hours: Iterable[HourFound]) -> None:
         """Hours that a start found on disk."""
@@ -228,6 +239,7 @@ class HourShipper(Service):
         try:
             await self._breaker.wait()
             passed = True
+            self.retries += hour.failures > 0
             await hour.ship()
             self._breaker.success()
             passed = False
@@ -308,6 +320,7 @@ class HourShipper(Service):
         self.records += grown.records
         self.bytes += grown.bytes
         self.last_success_ns = self._now_ns()
+        self._shipped(grown)
         _log.info(
             "shipped {records} {stream} records to {key} ({members} members, {bytes} bytes; it has {size} now)",
             stream=self._stream.value,

@@ -53,6 +53,7 @@ class SpecimenShipper(Service):
     :param at_once: how many are under way at the same time.
     :param retry: the pauses of one that fails by itself.
     :param space: told what was removed from the spool, if given.
+    :param sent: told key and size of each that is in the store for certain.
     """
 
     def __init__(
@@ -71,7 +72,9 @@ class SpecimenShipper(Service):
         space: Space | None = None,
         turns: Turns | None = None,
         random: Callable[[], float] = _random.random,
+        sent: Callable[[str, int], None] = lambda key, size: None,
     ) -> None:
+        self._tell_sent = sent
         self.setName("ship-specimens")
         self._store = store
         self._files = files
@@ -105,6 +108,12 @@ class SpecimenShipper(Service):
         """Attempts that failed by a specimen's own fault, or for a reason on this machine."""
         self.set_aside = 0
         """Damaged ones that went to quarantine."""
+        self.retries = 0
+        """Attempts behind one that failed."""
+        self.local_failures = 0
+        """Failures that were this machine's: its disk, mostly."""
+        self.last_success_ns: int | None = None
+        """When one was shipped last, nanoseconds since 1970."""
 
     @property
     def held(self) -> int:
@@ -282,6 +291,8 @@ class SpecimenShipper(Service):
         self.shipped += 1
         self.shipped_bytes += specimen.length
         self.found_there += sent.found
+        self.last_success_ns = self._now_ns()
+        self._tell_sent(sent.key, specimen.length)
         _log.info(
             "shipped {key} ({size} bytes)",
             key=sent.key,
@@ -323,8 +334,11 @@ class SpecimenShipper(Service):
     async def _send(self, item: Item, specimen: Specimen) -> Sent | None:
         """Try until it is stored; ``None``: it is put off, by a fault of its own."""
         size = specimen.length
+        again = item.failures > 0
         while True:
             await self._breaker.wait()
+            self.retries += again
+            again = True
             look_first = item.unclear or (not item.fresh and size >= LOOK_FROM)
             parts_may_be_left = not item.fresh and size >= PARTS_FROM
             try:
@@ -362,6 +376,7 @@ class SpecimenShipper(Service):
 
     def _trouble(self, item: Item, why: str, seconds: float | None = None, kind: Kind | None = None) -> None:
         """Something about this one specimen failed: say so, and put it off."""
+        self.local_failures += kind is None
         if seconds is None:
             seconds = full_jitter(item.failures + 1, self._retry, self._random)
         self._told += 1

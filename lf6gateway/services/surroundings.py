@@ -8,7 +8,7 @@ import random
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Protocol, TypeVar
 
@@ -18,8 +18,9 @@ from lf6gateway.disk.filesystem import FileSystem, OsFileSystem
 from lf6gateway.disk.lock import CacheLock
 from lf6gateway.disk.offload import Offload
 from lf6gateway.disk.reserve import FileReserve, NoReserve, Reserve
+from lf6gateway.disk.timed import Syncs, TimedFileSystem
 from lf6gateway.services.outlets import Outlets
-from lf6gateway.services.threads import Threads
+from lf6gateway.services.threads import PoolFigures, Threads
 from lf6gateway.stores.store import ObjectStore
 from lf6gateway.values.settings import Settings
 from lf6gateway.values.stream import Stream
@@ -29,6 +30,10 @@ T = TypeVar("T")
 
 class Workers(Protocol):
     """Threads for one purpose (``services/threads.py``)."""
+
+    @property
+    def figures(self) -> PoolFigures:
+        """What they have to do."""
 
     def startService(self) -> None:
         """Take work from now on."""
@@ -81,6 +86,8 @@ class Surroundings:
     :param new_id: 32 fresh hex digits at each call.
     :param chance: a number in [0, 1).
     :param reserve: makes what holds room back on the disk of a cache directory.
+    :param syncs: how long the syncs of ``fs`` took, where it notes that.
+    :param watched: whether figures are gathered as time goes by, and alerts given.
     """
 
     reactor: Any
@@ -92,6 +99,8 @@ class Surroundings:
     new_id: Callable[[], str]
     chance: Callable[[], float]
     reserve: Callable[[str], Reserve] = lambda cache_dir: NoReserve()
+    syncs: Syncs = field(default_factory=Syncs)
+    watched: bool = False
 
 
 def real(reactor: Any, now_ns: Callable[[], int] = time.time_ns) -> Surroundings:
@@ -101,14 +110,17 @@ def real(reactor: Any, now_ns: Callable[[], int] = time.time_ns) -> Surroundings
     """
     if reactor is None:
         from twisted.internet import reactor
+    syncs = Syncs()
     return Surroundings(
         reactor=reactor,
         now_ns=now_ns,
-        fs=OsFileSystem(),
+        fs=TimedFileSystem(OsFileSystem(), syncs, reactor.seconds),
         threads=partial(Threads, reactor),
         lock=CacheLock,
         outlets=lambda settings, offload, spool: Outlets(settings, reactor=reactor, offload=offload, spool=spool),
         new_id=partial(secrets.token_hex, 16),
         chance=random.random,
         reserve=FileReserve,
+        syncs=syncs,
+        watched=True,
     )

@@ -4,6 +4,7 @@ Owns the threads' life; must never leave a job behind: a stop waits for all that
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from queue import SimpleQueue
 from threading import Thread
 from typing import Any, TypeVar
@@ -16,6 +17,22 @@ from twisted.python.failure import Failure
 
 T = TypeVar("T")
 _log = Logger()
+
+
+@dataclass(frozen=True, slots=True)
+class PoolFigures:
+    """What threads for one purpose have to do.
+
+    :param busy: jobs that run.
+    :param queued: jobs that wait for a thread.
+    :param finished: jobs that have ended, well or not, since the start.
+    """
+
+    name: str
+    size: int
+    busy: int
+    queued: int
+    finished: int
 
 
 class ThreadsStopped(RuntimeError):
@@ -85,6 +102,12 @@ class Threads(Service):
         """Jobs taken and not yet finished."""
         self.finished = 0
         """Jobs finished, well or not."""
+
+    @property
+    def figures(self) -> PoolFigures:
+        """What they have to do."""
+        busy = min(self.unfinished, self._size)
+        return PoolFigures(self._what, self._size, busy, self.unfinished - busy, self.finished)
 
     def startService(self) -> None:
         """Take work from now on."""

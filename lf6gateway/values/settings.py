@@ -12,6 +12,7 @@ from pydantic import SecretStr, model_validator
 from lf6gateway.values.duration import Duration, parse_duration
 from lf6gateway.values.networks import parse_networks
 from lf6gateway.values.settings_access import Audit, Auth, HowMuch, Peers, Tls
+from lf6gateway.values.settings_admin import Admin
 from lf6gateway.values.settings_fields import (
     AbsolutePath,
     Bucket,
@@ -216,6 +217,8 @@ class Settings(Section):
     """Who may send at all, and how much of it."""
     audit: Audit = Audit()
     """The audit trail."""
+    admin: Admin = Admin()
+    """The listener for operators."""
     spool: Spool = Spool()
     """What may be kept on disk."""
     upload: Upload = Upload()
@@ -276,6 +279,7 @@ def _sections() -> Iterator[tuple[str, type[Section]]]:
         ("auth", Auth),
         ("limits", HowMuch),
         ("audit", Audit),
+        ("admin", Admin),
         ("spool", Spool),
         ("upload", Upload),
         ("idempotency", Idempotency),
@@ -298,7 +302,7 @@ KEYS: Final = tuple(
 REQUIRED: Final = ("s3.usage_bucket", "s3.error_bucket", "s3.specimen_bucket")
 """The keys that have no default; ``storage.directory`` stands in for all of them."""
 
-SECRETS: Final = ("aws.access_key_id", "aws.secret_access_key", "aws.session_token")
+SECRETS: Final = ("aws.access_key_id", "aws.secret_access_key", "aws.session_token", "admin.token")
 """The keys whose values no print-out shows."""
 
 LISTS: Final = (
@@ -308,6 +312,7 @@ LISTS: Final = (
     "auth.jwt_algorithms",
     "limits.allow",
     "limits.deny",
+    "admin.hosts",
 )
 """The keys whose value is a list."""
 

@@ -24,6 +24,7 @@ _PATHS: Final = (
     "auth.tokens_file",
     "auth.jwt_keys",
     "audit.file",
+    "admin.token_file",
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any, Final
 
 import yaml
@@ -14,6 +15,7 @@ from lf6gateway.values.size import format_size
 
 MASK: Final = "***"
 """What stands in the place of a secret."""
+_NOT_FOR_WORKERS: Final = frozenset({"admin", "alerts"})
 
 
 def plain_value(settings: Settings, key: str) -> Any:
@@ -36,8 +38,17 @@ def plain_value(settings: Settings, key: str) -> Any:
 
 def masked_yaml(settings: Settings) -> str:
     """The whole configuration with its defaults as YAML, secrets masked; what is not set is ``null``."""
+    return _yaml(settings, KEYS)
+
+
+def for_workers(settings: Settings) -> str:
+    """What the processes that serve the public port are told of the configuration, as YAML."""
+    return _yaml(settings, tuple(key for key in KEYS if key.partition(".")[0] not in _NOT_FOR_WORKERS))
+
+
+def _yaml(settings: Settings, keys: Iterable[str]) -> str:
     nested: dict[str, Any] = {}
-    for key in KEYS:
+    for key in keys:
         *sections, last = key.split(".")
         if sections and value_of(settings, sections[0]) is None:
             continue

@@ -39,6 +39,7 @@ def conflicts(settings: Settings) -> tuple[Conflict, ...]:
         *_limits(settings),
         *_access(settings),
         *_workers(settings),
+        *_admin(settings),
     )
 
 
@@ -190,3 +191,16 @@ def _workers(settings: Settings) -> Iterator[Conflict]:
                 f"{shown(text)} cannot be shared by several workers; use tcp, tcp6, unix or systemd endpoints, or "
                 "workers: 1",
             )
+
+
+def _admin(settings: Settings) -> Iterator[Conflict]:
+    admin = settings.admin
+    address = admin.address
+    if admin.token is not None and admin.token_file is not None:
+        yield Conflict(("admin.token_file", "admin.token"), "is set beside admin.token; keep one of them")
+    if address is not None and not address.loopback and admin.token is None and admin.token_file is None:
+        yield Conflict(
+            ("admin.listen", "admin.token", "admin.token_file"),
+            f"{shown(admin.listen)} can be reached by other machines, and what it shows is not for everybody; set "
+            "admin.token or admin.token_file, or listen on 127.0.0.1",
+        )

@@ -12,6 +12,8 @@ from typing import Final
 
 import msgspec
 
+from lf6gateway.values.traffic import TrafficMore
+
 _LENGTH: Final = struct.Struct("<I")
 
 
@@ -86,6 +88,24 @@ class Used(_Message, frozen=True, tag=10):
     size: int
 
 
+class Seen(_Message, frozen=True, tag=11):
+    """To the gateway: what this worker has seen since it told last.
+
+    :param refused: who was not let in, as ``Access`` counts it.
+    :param syncs: what its syncs took, as ``Syncs`` counts it.
+    :param lag: how late its reactor was, as counts by the bounds of a histogram, and their sum in seconds.
+    :param connections: how many it holds now.
+    :param pools: name, threads, jobs that run, that wait, and that have ended, of each of its pools.
+    """
+
+    traffic: TrafficMore
+    refused: dict[str, int]
+    syncs: dict[str, tuple[list[int], float]]
+    lag: tuple[list[int], float]
+    connections: int
+    pools: list[tuple[str, int, int, int, int]]
+
+
 class Begin(_Message, frozen=True, tag=16):
     """To the worker: the settings in force, as YAML, its share of the limits, and how its log lines look.
 
@@ -147,7 +167,7 @@ class Reopen(_Message, frozen=True, tag=26):
     """To the worker: files of the gateway's were renamed away: go on with new ones."""
 
 
-FromWorker = Records | Whole | Grew | Gone | DiskFailed | Listening | May | Used
+FromWorker = Records | Whole | Grew | Gone | DiskFailed | Listening | May | Used | Seen
 ToWorker = Begin | Changed | State | Outcome | Drain | Verdict | Reopen
 Message = FromWorker | ToWorker
 

@@ -117,11 +117,13 @@ class Gateway:
             "cache_dir": str(self.cache),
             "hostname": "test.host",
             "aggregation": {"usage_interval": "300ms", "error_interval": "300ms"},
+            "admin": {"listen": "127.0.0.1:0"},
             **config,
         }
         self.config.write_text(yaml.safe_dump(settings))
         self.process: subprocess.Popen[bytes] | None = None
         self.port = 0
+        self.admin_port = 0
 
     def launch(self, *, port: int | None = 0, **popen: Any) -> subprocess.Popen[bytes]:
         """Begin to start; ``port`` ``None``: no ``-p``."""
@@ -150,6 +152,8 @@ class Gateway:
             found = re.search(rb"listening on .*?port=(\d+)", self.log.read_bytes()[before:])
             if found:
                 self.port = int(found[1])
+                admin = re.search(rb"operators are answered on http://.*?:(\d+)/", self.log.read_bytes()[before:])
+                self.admin_port = int(admin[1]) if admin else 0
                 return self
             time.sleep(0.02)
         raise AssertionError(f"the gateway did not start:\n{self.log.read_text()}")
@@ -168,13 +172,29 @@ class Gateway:
         if self.process is not None and self.process.poll() is None:
             self.kill()
 
+    def ask(self, path: str, method: str = "GET", **headers: str) -> tuple[int, dict[str, str], bytes]:
+        """Ask the operators' listener."""
+        return self.request(method, path, user=None, port=self.admin_port, **headers)
+
+    def status(self) -> Any:
+        """What ``/status`` tells."""
+        answer = self.ask("/status")
+        assert answer[0] == 200, answer
+        return json.loads(answer[2])
+
     def request(
-        self, method: str, path: str, body: bytes = b"", user: str | None = "alice", **headers: str
+        self,
+        method: str,
+        path: str,
+        body: bytes = b"",
+        user: str | None = "alice",
+        port: int | None = None,
+        **headers: str,
     ) -> tuple[int, dict[str, str], bytes]:
         named = {name.replace("_", "-"): value for name, value in headers.items()}
         if user is not None:
             named.setdefault("User-Token", user)
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=30)
+        connection = http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=30)
         try:
             connection.request(method, path, body, named)
             answer = connection.getresponse()
