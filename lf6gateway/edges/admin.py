@@ -142,7 +142,9 @@ class AdminListener(Service):
         self._site = GatewaySite(self.resource, LIMITS, reactor=reactor, channel="twisted")
         self._port = await bound.endpoint(reactor).listen(self._site)
         bound.socket.detach()  # the reactor has a duplicate, and has closed this one
-        _log.info("operators are answered on http://{address}/", address=plain_host(self._port.getHost()))
+        address = plain_host(self._port.getHost())
+        self._gateway.page = f"http://{address}/"
+        _log.info("operators are answered on http://{address}/", address=address)
 
     def reconfigure(self, settings: Settings) -> None:
         """Take over another token, and other names; where one cannot be read, the former one stays."""

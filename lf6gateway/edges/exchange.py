@@ -77,7 +77,7 @@ class Exchange:
         self._flow = flow
         self._size = 0
         self._traffic = traffic
-        self._begun = 0.0 if traffic is None else traffic.now()
+        self._begun = 0.0 if traffic is None else traffic.seconds()
 
     def open(self) -> None:
         """Let the endpoint decide from the head."""

@@ -46,7 +46,7 @@ class GatewayCollector(Collector):
             yield from _of_the_port(watch)
             yield from _of_the_disk(watch, status)
             yield from _of_the_stores(watch, status)
-            yield from _of_alerts(status)
+            yield from _of_alerts(watch, status)
             yield from self._process.collect()
 
 
@@ -264,12 +264,19 @@ def _of_the_stores(watch: Watch, status: Status) -> Iterator[Metric]:
     )
 
 
-def _of_alerts(status: Status) -> Iterator[Metric]:
+def _of_alerts(watch: Watch, status: Status) -> Iterator[Metric]:
     found: dict[tuple[str, str, str], float] = {}
     for alert in status.alerts:
         key = (alert.name, alert.severity, alert.state)
         found[key] = found.get(key, 0) + 1
     yield _gauges("alerts", "Alerts of the gateway's own, by state.", ("alert", "severity", "state"), found.items())
+    outcomes = watch.alerting.webhook.outcomes
+    yield _counters(
+        "alert_messages",
+        "Messages to alerts.webhook: sent, failed (and tried again), dropped.",
+        ("outcome",),
+        [((name,), outcomes[name]) for name in ("sent", "failed", "dropped")],
+    )
 
 
 def _rows(counts: Mapping[str, int]) -> list[tuple[tuple[str, ...], float]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from functools import partial
 from typing import Final
 
@@ -30,6 +30,7 @@ from lf6gateway.services.ship_specimens import SpecimenShipper
 from lf6gateway.services.specimen_backlog import SpecimenFiles
 from lf6gateway.services.surroundings import Surroundings, Workers
 from lf6gateway.values.envelope import Envelope
+from lf6gateway.values.entry import Entry
 from lf6gateway.values.failure import StoreError
 from lf6gateway.values.idempotency import KeyIndex, KeyUse, digest_of
 from lf6gateway.values.object_key import record_key
@@ -38,6 +39,7 @@ from lf6gateway.values.retry import RetryPolicy, full_jitter
 from lf6gateway.values.settings import Settings
 from lf6gateway.values.slot import HOUR_NS, Slot
 from lf6gateway.values.stream import RECORD_STREAMS, Stream
+from lf6gateway.values.surges import Surges
 from lf6gateway.values.volumes import Volumes
 
 _log = Logger()
@@ -92,6 +94,7 @@ class Assembly:
         self.specimens_found: int | None = None
         """Specimens that an earlier process left; known a while after the start."""
         self.recent = Recent(now_ns)
+        self.surges = Surges(settings.alerts.error_factor, settings.alerts.error_least)
         self.outlets = surroundings.outlets(settings, self.store_threads, spool)
         self.breakers = {
             stream: Breaker(
@@ -248,7 +251,7 @@ class Assembly:
             segment_bytes=settings.aggregation.segment_bytes,
             new_id=self._new_id,
             closed=service.closed,
-            kept=partial(self.volumes.records, stream),
+            kept=partial(self._kept, stream),
             now=self._reactor.seconds,
         )
         self.hour_shippers[stream] = shipper
@@ -277,6 +280,11 @@ class Assembly:
             ),
         )
 
+    def _kept(self, stream: Stream, entries: Sequence[Entry]) -> None:
+        self.volumes.records(stream, entries)
+        if stream is Stream.ERROR:
+            self.surges.records(entries, self._now_ns())
+
     def _store_failed(self, stream: Stream, error: StoreError) -> None:
         self.recent.failed(stream.value, error.kind.value, f"{error.what}: {error.detail}", error.remedy)
 
@@ -293,6 +301,7 @@ class Assembly:
     def reconfigure(self, settings: Settings) -> None:
         """Take over the values that can change while all runs."""
         self.settings = settings
+        self.surges.factor, self.surges.least = settings.alerts.error_factor, settings.alerts.error_least
         self.space.max_bytes = settings.spool.max_bytes
         self.space.min_free_bytes = settings.spool.min_free_bytes
         self.space.min_free_inodes = settings.spool.min_free_inodes

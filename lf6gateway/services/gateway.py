@@ -57,6 +57,15 @@ LIVE: Final = frozenset(
         "admin.hosts",
         "admin.token",
         "admin.token_file",
+        "alerts.disabled",
+        "alerts.error_factor",
+        "alerts.error_least",
+        "alerts.format",
+        "alerts.oldest_intervals",
+        "alerts.settle",
+        "alerts.spool_percent",
+        "alerts.store_failing",
+        "alerts.webhook",
         "aggregation.usage_interval",
         "aggregation.error_interval",
         "http.max_report",
@@ -115,6 +124,8 @@ class GatewayService(Service):
         """What came in by the public port, of all processes that serve it."""
         self.front: Front | None = None
         """Who serves that port, where somebody has said so."""
+        self.page = ""
+        """The URL of the operators' listener, where there is one."""
         self.lag = Lag(self._reactor)
         self.watch: Watch | None = None
         """Who gathers figures; there once ``started`` has fired, and not in a simulation."""

@@ -74,6 +74,18 @@ def made(watch: Watch) -> shape.Status:
             )
             for one in parts.recent.errors
         ),
+        alerts=tuple(
+            shape.AlertSeen(
+                one.condition.name,
+                _clean(one.condition.subject),
+                one.state.value,
+                one.condition.severity,
+                _clean(one.condition.summary),
+                one.condition.remedy,
+                moment(one.since_ns),
+            )
+            for one in watch.alerting.alerts
+        ),
         settings={key: plain_value(gateway.settings, key) for key in KEYS},
     )
 

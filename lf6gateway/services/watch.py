@@ -16,16 +16,19 @@ from twisted.python.failure import Failure
 
 from lf6gateway.disk import specimens
 from lf6gateway.disk.set_aside import Listing, listing
+from lf6gateway.services.alerting import Alerting
 from lf6gateway.services.heartbeat import Heartbeat
 from lf6gateway.services.status import made
 from lf6gateway.services.surroundings import Surroundings
 from lf6gateway.services.threads import PoolFigures
+from lf6gateway.services.webhook import poster
+from lf6gateway.values.alert_rules import Facts
 from lf6gateway.values.failure import Kind
 from lf6gateway.values.histogram import SECONDS
 from lf6gateway.values.history import History, Point, Reading
 from lf6gateway.values.settings import Settings
 from lf6gateway.values.status import Status
-from lf6gateway.values.stream import Stream
+from lf6gateway.values.stream import RECORD_STREAMS, Stream
 from lf6gateway.values.volumes import Span
 
 if TYPE_CHECKING:
@@ -72,6 +75,15 @@ class Watch(Service):
         self._looking: Deferred[None] | None = None
         self._waiting: list[Deferred[None]] = []
         self._spans: tuple[float, dict[str, Span]] | None = None
+        self.alerting = Alerting(
+            gateway.settings,
+            clock=self.clock,
+            now_ns=self.now_ns,
+            facts=self._facts,
+            post=poster(self.clock),
+            page=lambda: gateway.page,
+            random=surroundings.chance,
+        )
         self._look_beat = Heartbeat(self.clock, "looking at quarantine", self._look, LOOK_EVERY)
         self._minute_beat = Heartbeat(self.clock, "noting the figures of a minute", self._minute, MINUTE)
 
@@ -81,15 +93,17 @@ class Watch(Service):
         self.history.begin(self.readings())
         self._look_beat.start(now=True)
         self._minute_beat.start(now=False)
+        self.alerting.startService()
 
     def stopService(self) -> Deferred[None]:
         """End; fires when nothing is looked at any more."""
         super().stopService()
-        ended: list[Deferred[None]] = [self._look_beat.stop(), self._minute_beat.stop()]
+        ended = [self._look_beat.stop(), self._minute_beat.stop(), self.alerting.stopService()]
         return DeferredList(ended).addCallback(lambda _: None)
 
     def reconfigure(self, settings: Settings) -> None:
         """Other settings are in force."""
+        self.alerting.reconfigure(settings)
 
     async def fresh(self) -> None:
         """Return once what is known of the disk is not older than a moment; at once where nothing looks any more."""
@@ -103,6 +117,13 @@ class Watch(Service):
     def points(self, minutes: int) -> Sequence[Point]:
         """What each of the last minutes was like, the oldest first."""
         return self.history.points(minutes)
+
+    def _facts(self) -> Facts:
+        """What alerts are decided on."""
+        settings, surges = self.gateway.settings, self.parts.surges
+        surges.turn(self.now_ns())
+        intervals = {stream.value: settings.interval(stream).seconds for stream in RECORD_STREAMS}
+        return Facts(self.status(), intervals, surges.found())
 
     # What a status is made of.
 

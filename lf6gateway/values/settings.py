@@ -13,6 +13,7 @@ from lf6gateway.values.duration import Duration, parse_duration
 from lf6gateway.values.networks import parse_networks
 from lf6gateway.values.settings_access import Audit, Auth, HowMuch, Peers, Tls
 from lf6gateway.values.settings_admin import Admin
+from lf6gateway.values.settings_alerts import Alerts
 from lf6gateway.values.settings_fields import (
     AbsolutePath,
     Bucket,
@@ -219,6 +220,8 @@ class Settings(Section):
     """The audit trail."""
     admin: Admin = Admin()
     """The listener for operators."""
+    alerts: Alerts = Alerts()
+    """What operators are alerted of."""
     spool: Spool = Spool()
     """What may be kept on disk."""
     upload: Upload = Upload()
@@ -280,6 +283,7 @@ def _sections() -> Iterator[tuple[str, type[Section]]]:
         ("limits", HowMuch),
         ("audit", Audit),
         ("admin", Admin),
+        ("alerts", Alerts),
         ("spool", Spool),
         ("upload", Upload),
         ("idempotency", Idempotency),
@@ -302,7 +306,7 @@ KEYS: Final = tuple(
 REQUIRED: Final = ("s3.usage_bucket", "s3.error_bucket", "s3.specimen_bucket")
 """The keys that have no default; ``storage.directory`` stands in for all of them."""
 
-SECRETS: Final = ("aws.access_key_id", "aws.secret_access_key", "aws.session_token", "admin.token")
+SECRETS: Final = ("aws.access_key_id", "aws.secret_access_key", "aws.session_token", "admin.token", "alerts.webhook")
 """The keys whose values no print-out shows."""
 
 LISTS: Final = (
@@ -313,6 +317,7 @@ LISTS: Final = (
     "limits.allow",
     "limits.deny",
     "admin.hosts",
+    "alerts.disabled",
 )
 """The keys whose value is a list."""
 

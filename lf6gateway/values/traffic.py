@@ -48,13 +48,13 @@ class TrafficMore(msgspec.Struct, frozen=True, array_like=True):
 class Traffic:
     """See the module.
 
-    :param now: seconds from any beginning, never backwards.
+    :param seconds: seconds from any beginning, never backwards.
     """
 
-    __slots__ = ("aborted", "accepted", "answers", "now", "problems", "refused")
+    __slots__ = ("aborted", "accepted", "answers", "problems", "refused", "seconds")
 
-    def __init__(self, now: Callable[[], float]) -> None:
-        self.now = now
+    def __init__(self, seconds: Callable[[], float]) -> None:
+        self.seconds = seconds
         self.answers: dict[tuple[str, int], Answered] = {}
         """By stream (or ``OTHER``) and status."""
         self.aborted: Counter[str] = Counter()
@@ -76,7 +76,7 @@ class Traffic:
         if found is None:
             found = self.answers[stream, status] = Answered()
         found.bytes += size
-        found.seconds.observe(self.now() - begun)
+        found.seconds.observe(self.seconds() - begun)
 
     def take(self) -> TrafficMore:
         """What has come since the last call; counts begin anew from nothing."""
