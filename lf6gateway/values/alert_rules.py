@@ -1,4 +1,4 @@
-"""What an operator is alerted of. Owns the rules, their words and their remedies (docs/operations.md explains each);
+"""What an operator is alerted of. Owns the rules, their words and their remedies (docs/watching.md explains each);
 must never read a clock, nor remember anything: ``values/alert_states.py`` does."""
 
 from __future__ import annotations
