@@ -18,13 +18,16 @@ ROOT: Final = Path(__file__).resolve().parents[1]
 
 NAVIGATION: Final = (
     ("Begin", ("quickstart", "migration", "faq")),
-    ("Run", ("configuration", "deploy", "operations", "status", "spool", "scaling", "security-auth")),
+    (
+        "Run",
+        ("configuration", "deploy", "operations", "watching", "status", "metrics", "spool", "scaling", "security-auth"),
+    ),
     ("Send and read", ("http", "client", "reading", "embedding")),
     ("Know", ("reliability", "performance", "security", "s3-compatibility", "architecture")),
     ("The project", ("contributing", "changelog", "reporting")),
 )
 """The pages under their captions, in order. One that is in ``AWAITED`` may be missing."""
-AWAITED: Final = frozenset({"status", "spool", "scaling", "reading"})
+AWAITED: Final = frozenset({"spool", "scaling", "reading"})
 """Pages that are being written. Take a name away when its page is there: then it must stay."""
 FROM_THE_ROOT: Final = {
     "ARCHITECTURE.md": "architecture.md",

@@ -15,7 +15,7 @@ from typing import Any, Final, Literal, get_args, get_origin
 from pydantic import BeforeValidator
 
 from lf6gateway.services.gateway import LIVE
-from lf6gateway.values import settings_access, settings_fields
+from lf6gateway.values import settings_access, settings_admin, settings_alerts, settings_fields
 from lf6gateway.values.duration import Duration
 from lf6gateway.values.settings import KEYS, LISTS, REQUIRED, SECTIONS, Settings
 from lf6gateway.values.settings_parse import parse_settings
@@ -38,6 +38,11 @@ KINDS: Final = {
     settings_fields.Workers: "whole number, or `auto`",
     settings_access.Peers: "list of networks, as `10.0.0.0/8`",
     settings_access.Requests: "rate of requests, as `600/1m`",
+    settings_admin.Hosts: "list of host names",
+    settings_admin.Listening: "address and port, as `127.0.0.1:9606` or `[::1]:9606`, or `off`",
+    settings_admin.Token: "secret, of 16 characters at least",
+    settings_alerts.Rules: f"list of {', '.join(f'`{name}`' for name in settings_alerts.NAMES)}",
+    settings_alerts.Url: "URL, which is a secret",
     settings_access.Volume: "rate of bytes, as `100MiB/1h`",
 }
 """The kinds of value that have a name of their own in the program."""

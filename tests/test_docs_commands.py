@@ -71,6 +71,9 @@ def run(document: Path, found: list[Block], tmp_path: Path) -> None:
         (here / name).symlink_to(ROOT / name)
     port = str(free_port())
     text = re.sub(r"\b8080\b", port, script(found))
+    admin = str(free_port())
+    asked = "9606" in text
+    text = text.replace("9606", admin)
     (kept / "script").write_text(text)
     env = {name: value for name, value in os.environ.items() if not name.startswith(("LIGHTFILE6_", "AWS_"))}
     env |= {
@@ -78,6 +81,8 @@ def run(document: Path, found: list[Block], tmp_path: Path) -> None:
         "TMP": str(kept),
         "PATH": f"{kept / 'bin'}:{Path(sys.executable).parent}:{os.environ['PATH']}",
     }
+    if asked:  # else the default will do, for it may be another test's
+        env["LIGHTFILE6_ADMIN_LISTEN"] = f"127.0.0.1:{admin}"
     with (kept / "errors").open("wb") as errors:
         process = subprocess.Popen(
             ["bash", kept / "script"],

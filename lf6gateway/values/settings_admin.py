@@ -89,16 +89,23 @@ Token = Annotated[
 """A token that no print-out shows."""
 
 
+Listening = Annotated[str, BeforeValidator(_listen)]
+"""Address and port, or ``off``."""
+
+Hosts = Annotated[tuple[str, ...], BeforeValidator(_names)]
+"""Host names; as one text they are separated by blanks."""
+
+
 class Admin(Section):
     """The listener for operators: figures, states, pages."""
 
-    listen: Annotated[str, BeforeValidator(_listen)] = "127.0.0.1:9606"
+    listen: Listening = "127.0.0.1:9606"
     """Address and port, or ``off``."""
     token: Token | None = None
     """What a request must carry as ``Authorization: Bearer``; needed where other machines reach the port."""
     token_file: AbsolutePath | None = None
     """A file that holds this token, in place of ``token``."""
-    hosts: Annotated[tuple[str, ...], BeforeValidator(_names)] = ()
+    hosts: Hosts = ()
     """Names under which the listener is asked, besides addresses, ``localhost`` and the name it listens on."""
 
     @property

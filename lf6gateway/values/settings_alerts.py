@@ -42,14 +42,21 @@ def _disabled(value: Any) -> Any:
     return texts
 
 
+Url = Annotated[SecretStr, BeforeValidator(_url)]
+"""A URL that no print-out shows."""
+
+Rules = Annotated[tuple[str, ...], BeforeValidator(_disabled)]
+"""Names of rules; as one text they are separated by blanks."""
+
+
 class Alerts(Section):
     """What operators are alerted of, and how."""
 
-    webhook: Annotated[SecretStr, BeforeValidator(_url)] | None = None
+    webhook: Url | None = None
     """Where alerts are sent to, beside the log."""
     format: Annotated[Literal["json", "slack", "alertmanager"], choice("json", "slack", "alertmanager")] = "json"
     """What is sent: an object of our own, one of Slack's incoming webhooks, or those of Alertmanager's API v2."""
-    disabled: Annotated[tuple[str, ...], BeforeValidator(_disabled)] = ()
+    disabled: Rules = ()
     """Rules that are switched off."""
     oldest_intervals: Annotated[int, count(1, 1_000)] = 3
     """A record that waits for more than so many intervals is alerted of."""
