@@ -4,6 +4,7 @@ several, and nobody sees them who should not."""
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import signal
 import socket
@@ -341,3 +342,17 @@ def test_the_document_is_that_of_both_listeners_and_true(running: Gateway) -> No
         look(given(operation.as_strategy())(asking(asked.setdefault(operation.label, set()), checks)))()
     assert {"GET /status", "GET /metrics", "GET /history", "HEAD /status"} <= set(asked)
     assert all(200 in seen for seen in asked.values()), asked
+
+
+def test_the_page_on_metrics_has_each_of_them_with_its_words_and_labels(running: Gateway) -> None:
+    text = running.ask("/metrics")[2].decode()
+    kinds = dict(re.findall(r"^# TYPE (lf6gateway_\w+) (\w+)$", text, re.MULTILINE))
+    words = dict(re.findall(r"^# HELP (lf6gateway_\w+) (.*)$", text, re.MULTILINE))
+    page = (Path(__file__).parents[2] / "docs" / "metrics.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \| ([^|]*) \| (.*) \|$", page, re.MULTILINE)
+    assert {name: (kind, what) for name, kind, _, what in rows} == {name: (kinds[name], words[name]) for name in words}
+    told = {name: set(labels.split(", ")) - {""} for name, _, labels, _ in rows}
+    for name, labels in metrics(running):
+        plain = name if name in told else re.sub(r"_(bucket|count|sum|created)$", "", name)
+        if plain in told:
+            assert {label for label, _ in labels} - {"le"} == told[plain], name
