@@ -29,8 +29,8 @@ from lf6gateway.services.ship_hours import HourShipper
 from lf6gateway.services.ship_specimens import SpecimenShipper
 from lf6gateway.services.specimen_backlog import SpecimenFiles
 from lf6gateway.services.surroundings import Surroundings, Workers
-from lf6gateway.values.envelope import Envelope
 from lf6gateway.values.entry import Entry
+from lf6gateway.values.envelope import Envelope
 from lf6gateway.values.failure import StoreError
 from lf6gateway.values.idempotency import KeyIndex, KeyUse, digest_of
 from lf6gateway.values.object_key import record_key
