@@ -261,3 +261,17 @@ def test_an_empty_list_and_one_that_cannot_be_made(tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr(directory.os, "scandir", fails)
     assert refused(lambda: result_of(store.list_keys(""))).kind is Kind.DENIED
+
+
+def test_lists_name_objects_by_their_keys_also_where_no_file_has_such_a_name(tmp_path: Path) -> None:
+    store = store_in(tmp_path)
+    content = body(tmp_path, b"1")
+    keys = ["s/.hidden/2026/01/02/a.1", f"s/u/2026/01/02/{'n' * 300}.1.png", "s/u~0123456789abcdef/x"]
+    for key in keys:
+        put(store, key, content)
+    assert result_of(store.list_keys("s/")) == sorted(keys)
+    assert result_of(store.folders("s/")) == [".hidden", "u", "u~0123456789abcdef"]
+    assert result_of(store.list_keys("s/.hidden/")) == keys[:1]
+    (tmp_path / "objects/s/foreign~0123456789abcdef").write_bytes(b"somebody else's")
+    assert "s/foreign~0123456789abcdef" in result_of(store.list_keys("s/"))
+    assert result_of(store.list_keys("../")) == result_of(store.list_keys("/etc/")) == []

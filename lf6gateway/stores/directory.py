@@ -147,7 +147,7 @@ class DirectoryStore:
 
         return await self._offload(guarded)
 
-    def _error(self, what: str, error: OSError, reading: bool) -> StoreError:
+    def _error(self, what: str, error: OSError, reading: bool = False) -> StoreError:
         what, detail = f"{what} under {self._root}", error.strerror or str(error)
         if error.errno in _THIS_OBJECT:
             remedy = "something else is in the way of that object; look at the folder, and move it"

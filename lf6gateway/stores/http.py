@@ -94,9 +94,10 @@ class Range:
     def before(self, status: int, content_range: str, what: str) -> int:
         """How many of an answer's bytes lie before the part: all up to ``start`` where a store gives the whole object.
 
+        :param content_range: the answer's field; rclone sends it with the status 200, too.
         :raises StoreError: the answer is another part.
         """
-        if status != 206:
+        if not content_range and status != 206:
             return self.start
         if not content_range.startswith(f"bytes {self.start}-"):
             raise StoreError(
@@ -302,7 +303,7 @@ class S3Http:
                     left -= len(chunk)
                 if chunk:
                     yield chunk
-                if left == 0 and response.code != 206:
+                if left == 0 and "content-range" not in found:
                     return  # all that comes yet is not wanted
         finally:
             reader.abandon()

@@ -308,7 +308,10 @@ class S3Store:
 
     async def list_keys(self, prefix: str) -> Sequence[str]:
         """See ``ObjectStore``."""
-        return sorted([one.key async for page in self.listed(prefix) for one in page])
+        keys: list[str] = []
+        async for root in self._pages([("prefix", prefix)]):
+            keys.extend(listed_key(root, child(one, "Key")) for one in children(root, "Contents"))
+        return sorted(keys)
 
     async def listed(self, prefix: str, *, after: str = "") -> AsyncIterator[Sequence[Listed]]:
         """See ``ObjectStore``."""
