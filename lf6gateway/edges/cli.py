@@ -8,7 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from lf6gateway.edges.commands import cat, check, ls, send, token
+from lf6gateway.edges.commands import cat, check, ls, report, send, tail, token, verify
 from lf6gateway.edges.commands.intermixed import Intermixed
 from lf6gateway.edges.commands.refusal import Refusal
 from lf6gateway.version import __version__
@@ -19,6 +19,9 @@ COMMANDS: Final = (
     token,
     ls,
     cat,
+    tail,
+    verify,
+    report,
 )
 
 

@@ -4,7 +4,7 @@ come; must never read one."""
 from __future__ import annotations
 
 import heapq
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, aclosing
 from dataclasses import dataclass, replace
 from typing import Final
@@ -42,10 +42,10 @@ class Catalogue:
     """See the module.
 
     :param sources: where each stream lies.
-    :param now: the present hour; nothing is looked for behind the next one.
+    :param now: tells the present hour; nothing is looked for behind the next one.
     """
 
-    def __init__(self, sources: Mapping[Stream, Source], now: Slot) -> None:
+    def __init__(self, sources: Mapping[Stream, Source], now: Callable[[], Slot]) -> None:
         self.sources = sources
         self._now = now
 
@@ -107,7 +107,7 @@ class Catalogue:
 
     async def _bounds(self, source: Source, window: Window) -> tuple[Slot, Slot] | None:
         """The first and the last hour to look at; ``None``: there is nothing."""
-        latest = Slot(self._now.number + 1)
+        latest = Slot(self._now().number + 1)
         first, last = window.first, window.last
         if first is None:
             years = year_bounds(list(await source.store.folders(source.prefix)))

@@ -104,6 +104,11 @@ class RecordReader:
         for block, member in self._cutter.end():
             yield from self._block(block, member)
 
+    def forget_damages(self) -> None:
+        """They were told."""
+        self.damages.clear()
+        self.damaged = 0
+
     def _taken(self, event: Event) -> Iterator[bytes]:
         for one in self._cutter.take(event):
             if isinstance(one, Damage):

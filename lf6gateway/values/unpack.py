@@ -68,15 +68,21 @@ class Unpacker:
     :param inflate: makes what inflates one member, with the window ``WINDOW``.
     :param errors: what that raises for bytes that are no gzip.
     :param digests: whether members are compared with the digests in their headers.
+    :param start: where in the object the first byte stands that it is fed.
     """
 
     def __init__(
-        self, inflate: Callable[[], Inflate], errors: tuple[type[Exception], ...], *, digests: bool = False
+        self,
+        inflate: Callable[[], Inflate],
+        errors: tuple[type[Exception], ...],
+        *,
+        digests: bool = False,
+        start: int = 0,
     ) -> None:
         self._make = inflate
         self._errors = errors
         self._digests = digests
-        self.offset = 0
+        self.offset = start
         """How many bytes were passed."""
         self._buffer = b""
         self._inflate: Inflate | None = None
@@ -142,7 +148,7 @@ class Unpacker:
                 if not data and len(out) < OUT:
                     break
         except self._errors as error:
-            yield self._broken(f"it is no gzip ({error})")
+            yield self._broken(f"it cannot be unpacked ({error})")
             return
         used = len(whole) - (len(inflate.unused_data) if inflate.eof else 0)
         if member is not None and self._digests:

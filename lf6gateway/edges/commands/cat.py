@@ -4,13 +4,10 @@ told of objects that cannot be read; how specimens are fetched is in ``edges/spe
 from __future__ import annotations
 
 import argparse
-import json
 import re
-import sys
 from contextlib import aclosing
 from dataclasses import replace
 
-from lf6gateway.disk.compression import INFLATE_ERRORS, inflater
 from lf6gateway.edges.commands.delivered_options import (
     STATUSES,
     add_choice,
@@ -21,11 +18,13 @@ from lf6gateway.edges.commands.delivered_options import (
     stream,
     window_of,
 )
-from lf6gateway.edges.commands.delivered_places import Places, complain, mended, with_places
+from lf6gateway.edges.commands.delivered_places import Places, mended, with_places
 from lf6gateway.edges.commands.refusal import Commands, Refusal
+from lf6gateway.edges.commands.telling import Telling, told_of
 from lf6gateway.edges.records_out import Enough, RecordsOut
 from lf6gateway.edges.specimen_out import SpecimenOut
 from lf6gateway.services.ahead import each
+from lf6gateway.services.last_records import record_reader
 from lf6gateway.services.reading import Opened, read_in_order
 from lf6gateway.values.asked import Asked
 from lf6gateway.values.delivered import Delivered, delivered
@@ -33,7 +32,6 @@ from lf6gateway.values.failure import WHOLE_STORE, StoreError
 from lf6gateway.values.record_lines import RecordReader
 from lf6gateway.values.selection import Selection
 from lf6gateway.values.stream import Stream
-from lf6gateway.values.unpack import WINDOW, Unpacker
 
 
 def add_parser(commands: Commands) -> None:
@@ -102,29 +100,6 @@ def run(chosen: argparse.Namespace) -> int:
     return with_places(chosen, [chosen.stream], lambda places: _records(chosen, asked, selection, places))
 
 
-class Telling:
-    """What is told on standard error of objects that are not as they should be.
-
-    :param as_json: one JSON object a line.
-    """
-
-    def __init__(self, as_json: bool) -> None:
-        self._json = as_json
-        self.told = 0
-
-    def wrong(self, what: str, key: str = "") -> None:
-        """Something is wrong, with an object or altogether."""
-        self.told += 1
-        self.say(what, key)
-
-    def say(self, what: str, key: str = "") -> None:
-        """Something is to be known."""
-        if self._json:
-            print(json.dumps({"key": key or None, "what": what}), file=sys.stderr, flush=True)
-        else:
-            complain(f"{key}: {what}" if key else what)
-
-
 async def _records(chosen: argparse.Namespace, asked: Asked, selection: Selection, places: Places) -> int:
     out = RecordsOut(places.offload, chosen.limit)
     telling = Telling(chosen.json)
@@ -134,8 +109,7 @@ async def _records(chosen: argparse.Namespace, asked: Asked, selection: Selectio
         objects = each(_named(chosen.stream, chosen.keys, source.prefix, source.name))
 
     def make(found: Delivered) -> RecordReader:
-        unpacker = Unpacker(lambda: inflater(WINDOW), INFLATE_ERRORS)
-        return RecordReader(unpacker, selection, found.slot, chosen.max_record)
+        return record_reader(found, selection, chosen.max_record)
 
     count = seen = nobody = 0
     opened = read_in_order(objects, make, lambda found: source.store, offload=places.offload, at_once=chosen.jobs)
@@ -149,7 +123,7 @@ async def _records(chosen: argparse.Namespace, asked: Asked, selection: Selectio
                     if error.kind in WHOLE_STORE:
                         raise
                     telling.wrong(mended(error, bool(chosen.places)), one.found.key)
-                told_of(one, telling)
+                told_of(one.found, one.reader, telling)
                 seen += one.reader.seen
                 nobody += one.reader.without_envelope
     except Enough:
@@ -167,15 +141,6 @@ async def _records(chosen: argparse.Namespace, asked: Asked, selection: Selectio
 async def _written(one: Opened[RecordReader], out: RecordsOut) -> None:
     async for block in one.blocks:
         await out.write(block)
-
-
-def told_of(one: Opened[RecordReader], telling: Telling) -> None:
-    """Tell what of an object could not be read."""
-    for damage in one.reader.damages:
-        where = f"damaged at byte {damage.offset}: " if damage.offset >= 0 else ""
-        telling.wrong(f"{where}{damage.why}; the rest is read, lf6gateway verify tells more", one.found.key)
-    if one.reader.damaged > len(one.reader.damages):
-        telling.wrong(f"{one.reader.damaged - len(one.reader.damages)} more places are damaged", one.found.key)
 
 
 def _named(which: Stream, keys: list[str], prefix: str, name: str) -> list[Delivered]:

@@ -30,6 +30,8 @@ from lf6gateway.values.stream import Stream
 
 T = TypeVar("T")
 _REGION: Final = "us-east-1"
+_SILENT_S: Final = 60.0
+"""Seconds for which the same failure is not told again."""
 _HIGHEST: Final = 6
 """Folders up to which one is looked for that a gateway writes to, above the one that was named."""
 
@@ -80,7 +82,7 @@ def with_places(
             missing = [stream for stream in streams if stream not in sources]
             if (missing and every) or not sources:
                 raise Refusal(_not_there(missing, [location for location, _ in settings]))
-            return await work(Places(reactor, threads, Catalogue(sources, Slot.at(time.time_ns()))))
+            return await work(Places(reactor, threads, Catalogue(sources, lambda: Slot.at(time.time_ns()))))
         finally:
             for outlets in opened.values():
                 await outlets.close()
@@ -184,8 +186,14 @@ def _rooted(location: Location) -> Location:
 async def _sources(
     outlets: Outlets, location: Location | None, streams: Sequence[Stream], reactor: Any
 ) -> dict[Stream, Source]:
+    said: dict[str, float] = {}
+
     def told(error: StoreError) -> None:
-        complain(f"{error.what}: {error.detail}; trying again")
+        text = f"{outlets.names[streams[0]]}: {error.detail}; trying again"
+        if reactor.seconds() - said.get(text, -_SILENT_S) >= _SILENT_S:
+            said.clear()
+            said[text] = reactor.seconds()
+            complain(text)
 
     def source(stream: Stream, prefix: str) -> Source:
         return Source(PatientStore(outlets.stores[stream], clock=reactor, told=told), prefix, outlets.names[stream])
