@@ -18,6 +18,7 @@ WINDOW: Final = 31
 """zlib's largest window, with a gzip header and trailer."""
 OUT: Final = 1 << 20
 """The most bytes that are unpacked at a time."""
+_MAGIC: Final = b"\x1f\x8b"
 _OURS: Final = b"\x1f\x8b\x08\x08\x00\x00\x00\x00\x00\xfflf6-"
 
 
@@ -124,6 +125,9 @@ class Unpacker:
             yield from self._inflated()
         elif self._buffer[:1] == b"\0":
             self._pass(len(self._buffer) - len(self._buffer.lstrip(b"\0")))  # padding, as tapes and some tools leave
+        elif not _MAGIC.startswith(self._buffer[:2]):
+            self._begun, self._member = self.offset, None
+            yield self._broken("no gzip member begins here")
         elif last or len(self._buffer) >= HEADER_BYTES:
             self._member = parse_header(self._buffer[:HEADER_BYTES])
             self._begun, self._raw = self.offset, 0

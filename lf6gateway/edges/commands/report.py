@@ -56,8 +56,8 @@ def add_parser(commands: Commands) -> None:
         help="tell what was delivered, in figures: volumes, versions, errors, users",
         description="Reads what was delivered and tells how much came in by stream, time and host, of which versions, "
         "which errors are the most frequent (messages that differ in numbers, names and places alone are one), and "
-        "from whom, where records tell it. On standard output as text, or with --html as one file that needs nothing else. "
-        f"{STATUSES}",
+        "from whom, where records tell it. On standard output as text, or with --html as one file that needs nothing "
+        f"else. {STATUSES}",
     )
     report.add_argument("streams", nargs="*", type=stream, metavar="STREAM", help=f"some of {', '.join(Stream)}")
     add_place(report)

@@ -40,8 +40,8 @@ def add_parser(commands: Commands) -> None:
         help="compare the objects that were delivered with their digests and counts",
         description="Reads objects and compares them with what is known of them: that each gzip member is whole and "
         "fits its digest and count, that no member is there twice, that the metadata's cursors fit, that each line is "
-        "one JSON value, that records with an envelope are of the hour in the key, and specimens against their SHA-256. "
-        f"Nothing is changed. {STATUSES}",
+        "one JSON value, that records with an envelope are of the hour in the key, and specimens against their "
+        f"SHA-256. Nothing is changed. {STATUSES}",
     )
     verify.add_argument("streams", nargs="*", type=stream, metavar="STREAM", help=f"some of {', '.join(Stream)}")
     add_place(verify)
