@@ -25,6 +25,7 @@ from lf6gateway.disk.offload import Offload
 from lf6gateway.stores.comparison import must_be
 from lf6gateway.stores.directory_list import DirectoryList
 from lf6gateway.stores.file_names import META, etag_of, file_name
+from lf6gateway.stores.open_file import OpenFile
 from lf6gateway.stores.store import Absent, Body, Capabilities, Condition, Listed, Present, Unchanged
 from lf6gateway.values.failure import Kind, StoreError
 
@@ -77,17 +78,17 @@ class DirectoryStore:
     ) -> AsyncIterator[bytes]:
         """See ``ObjectStore``."""
         what = f"read {key}"
-        descriptor = await self._do(what, lambda: self._opened(key, if_match), reading=True)
+        file = await self._do(what, lambda: OpenFile(self._opened(key, if_match)), reading=True)
         try:
             offset, end = start, None if length is None else start + length
             while size := _CHUNK if end is None else min(_CHUNK, end - offset):
-                chunk = await self._do(what, partial(os.pread, descriptor, size, offset), reading=True)
+                chunk = await self._do(what, partial(file.read, size, offset), reading=True)
                 if not chunk:
                     return
                 offset += len(chunk)
                 yield chunk
         finally:
-            os.close(descriptor)
+            file.close()
 
     async def put(
         self,

@@ -22,8 +22,11 @@ h1 { font-size: 1.5rem; margin: 0 0 .2rem; } h2 { font-size: 1.1rem; margin: 2re
 p { margin: .3rem 0; } .dim, caption { color: var(--dim); }
 .scroll { overflow-x: auto; } table { border-collapse: collapse; width: 100%; font-variant-numeric: tabular-nums; }
 th, td { text-align: left; padding: .25rem .8rem .25rem 0; border-bottom: 1px solid var(--line); vertical-align: top; }
-th { color: var(--dim); font-weight: 600; } .n { text-align: right; } .w { overflow-wrap: anywhere; }
-code { font: 13px ui-monospace, monospace; } svg { display: block; } svg.chart { width: 100%; height: auto; }
+th { color: var(--dim); font-weight: 600; } .n { text-align: right; width: 1%; }
+.n, .t { white-space: nowrap; } .w { overflow-wrap: anywhere; min-width: 6rem; } .e { min-width: 15rem; }
+h1 { overflow-wrap: anywhere; }
+code { font: 13px ui-monospace, monospace; } svg { display: block; }
+svg.chart { width: 100%; min-width: 30rem; height: auto; }
 svg.spark { width: 120px; height: 20px; } svg text { font: 11px system-ui, sans-serif; fill: var(--dim); }
 .bar { fill: var(--bar); } .axis { stroke: var(--dim); } .grid { stroke: var(--line); }
 ul { padding-left: 1.2rem; }
@@ -62,7 +65,8 @@ def _page(report: Mapping[str, Any]) -> Iterator[str]:
     for stream in report["streams"]:
         series = [(one["at"], one[stream]["records"]) for one in report["times"]]
         words = f"{stream.capitalize()} by {report['unit']}"
-        yield f"<h2>{_text(words)}</h2>\n{bar_chart(words, series, unit=_CHARTED.get(stream, ''))}\n"
+        chart = bar_chart(words, series, unit=_CHARTED.get(stream, ""))
+        yield f'<h2>{_text(words)}</h2>\n<div class="scroll">{chart}</div>\n'
     yield from _errors(report)
     yield from _table(
         "Versions",
@@ -115,8 +119,8 @@ def _errors(report: Mapping[str, Any]) -> Iterator[str]:
     for one in report["errors"]:
         users = f"{one['users']:,}" if one["users"] else "?"
         yield f'<tr><td class="n">{one["count"]:,}</td><td class="n">{users}</td>'
-        yield f'<td class="w">{_text(one["title"])}<br><code class="dim">{_text(one["id"])}</code></td>'
-        yield f"<td>{_text(one['first'] or '')}</td><td>{_text(one['last'] or '')}</td>"
+        yield f'<td class="w e">{_text(one["title"])}<br><code class="dim">{_text(one["id"])}</code></td>'
+        yield f'<td class="t">{_text(one["first"] or "")}</td><td class="t">{_text(one["last"] or "")}</td>'
         yield f"<td>{sparkline('over time', one['times'])}</td></tr>\n"
     yield "</tbody></table></div>\n"
 

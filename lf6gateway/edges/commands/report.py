@@ -26,6 +26,7 @@ from lf6gateway.edges.commands.delivered_places import Places, complain, with_pl
 from lf6gateway.edges.commands.refusal import Commands, Refusal
 from lf6gateway.edges.progress import Progress
 from lf6gateway.services.ahead import ahead
+from lf6gateway.services.catalogue import Source
 from lf6gateway.services.reading import digest
 from lf6gateway.values.asked import Asked
 from lf6gateway.values.delivered import Delivered
@@ -117,7 +118,7 @@ async def _report(chosen: argparse.Namespace, asked: Asked, places: Places) -> i
     if not total.streams:
         complain("there is nothing to report of that time and host; lf6gateway ls shows what is there")
         return 1
-    names = sorted({f"{source.name}/{source.prefix}".rstrip("/") for source in places.catalogue.sources.values()})
+    names = sorted({_place(stream, source) for stream, source in places.catalogue.sources.items()})
     facts = report_of(
         total,
         places=", ".join(names),
@@ -138,6 +139,13 @@ async def _report(chosen: argparse.Namespace, asked: Asked, places: Places) -> i
     if total.damaged_count:
         complain(f"{total.damaged_count:,} objects could not be read whole; lf6gateway verify tells more")
     return 1 if total.damaged_count else 0
+
+
+def _place(which: Stream, source: Source) -> str:
+    """Where a stream lies, for people; one that lies in the folder of its name is told by what is above it."""
+    above = source.prefix.rstrip("/")
+    above = above.removesuffix(which.value).rstrip("/") if above.split("/")[-1] == which.value else above
+    return f"{source.name}/{above}".rstrip("/")
 
 
 def _unit_hours(asked: Asked) -> int:
