@@ -7,6 +7,7 @@ import gzip
 import json
 import os
 import re
+import shlex
 import shutil
 import subprocess
 import sys
@@ -16,9 +17,10 @@ from typing import Any
 
 import pytest
 
+from lf6gateway.edges.cli import parser
 from lf6gateway.values.slot import Slot
 from tests.blackbox.commands import Commands
-from tests.blackbox.gateway import Gateway, S3Server, eventually
+from tests.blackbox.gateway import HERE, Gateway, S3Server, eventually
 from tests.test_unpack import lines, packed
 
 COMMAND = Path(sys.executable).with_name("lf6gateway")
@@ -63,7 +65,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Delivered]:
     buckets = {
         f"{stream}_{what}": value
         for stream in ("usage", "error", "specimen")
-        for what, value in (("bucket", "insights"), ("prefix", f"in/{stream}"))
+        for what, value in (("bucket", "insights"), ("prefix", stream))
     }
     daemons = [
         Gateway(folder / "one", storage={"directory": str(folder / "objects")}),
@@ -83,7 +85,7 @@ def world(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Delivered]:
         assert daemon.stop() == 0
     places = {
         "folder": ["--from", str(folder / "objects")],
-        "s3": ["--from", "s3://insights/in", "--endpoint", s3.url],
+        "s3": ["--from", "s3://insights", "--endpoint", s3.url],
         "configuration": ["-c", str(daemons[1].config)],
     }
     env = {name: value for name, value in os.environ.items() if not name.startswith("AWS_")}
@@ -282,6 +284,40 @@ def test_what_cannot_be_done_is_told_with_a_remedy(world: Delivered) -> None:
     ]
     for arguments, env, remedy in cases:
         assert remedy in told(world, arguments, **env), arguments
+
+
+def shown() -> list[str]:
+    """The commands that the documents show."""
+    text = (HERE / "docs/reading.md").read_text() + (HERE / "README.md").read_text()
+    blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
+    return [line for block in blocks for line in block.splitlines() if re.match(READING, line)]
+
+
+READING = r"lf6gateway (ls|cat|tail|verify|report) "
+
+
+def test_every_command_that_the_documents_show_is_there(world: Delivered) -> None:
+    """Each is run as it stands, but for the names of the places."""
+    (world.folder / "config.yml").write_bytes((world.folder / "two" / "config.yml").read_bytes())
+    (world.folder / "specimens").mkdir(exist_ok=True)
+    key = json.loads(world.run("ls", "specimen", "--json", kind="s3").splitlines()[0])["key"]
+    env = {**world.env, "AWS_ENDPOINT_URL": world.places["s3"][-1], "PATH": f"{COMMAND.parent}:{os.environ['PATH']}"}
+    lines = shown()
+    assert len(lines) >= 22
+    for line in lines:
+        line = line.replace("/srv/insights", str(world.folder / "objects")).replace("KEY", key)
+        status = 1 if "50[0-9]" in line else 0  # there is none
+        if re.search(r"[|>]", line):
+            done = subprocess.run(["sh", "-c", line], env=env, cwd=world.folder, capture_output=True, check=False)
+            assert done.returncode == 0, line
+            continue
+        words = shlex.split(line, comments=True)[1:]
+        if "-f" in words:
+            parser().parse_args(words)  # it would not end
+            continue
+        found = world.commands.run(words, env, world.folder)
+        assert found.status in (0, status), f"{line}: {found.err}"
+        assert "Traceback" not in found.err
 
 
 def test_a_specimen_goes_to_a_pipe_byte_for_byte(world: Delivered) -> None:
