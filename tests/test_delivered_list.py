@@ -113,6 +113,24 @@ def test_a_failure_that_passes_is_waited_for_and_nothing_comes_twice() -> None:
     assert [one.key for one in result_of(work)] == keys
 
 
+def test_a_list_that_breaks_off_goes_on_from_there() -> None:
+    clock = Clock()
+
+    class Breaking(MemoryStore):
+        async def listed(self, prefix: str, *, after: str = "") -> AsyncIterator[Any]:
+            async for page in super().listed(prefix, after=after):
+                yield page[:300]
+                if len(page) > 300:
+                    raise StoreError(Kind.TRANSIENT, "list", "broken off")
+
+    store = Breaking()
+    keys = sorted(record_key("usage/", NOW, f"host-{number:05d}") for number in range(1000))
+    store.objects = filled(keys).objects
+    work = started(gathered(catalogue(store, clock).objects(Asked((Stream.USAGE,), Window(NOW.start_ns, None)))))
+    clock.pump([1.0] * 20)
+    assert [one.key for one in result_of(work)] == keys
+
+
 def test_a_read_that_breaks_off_goes_on_from_there() -> None:
     clock, told = Clock(), []
 

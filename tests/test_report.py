@@ -15,7 +15,7 @@ from lf6gateway.values.bar_chart import MOST_BARS, bar_chart, gathered, nice_cei
 from lf6gateway.values.delivered import Delivered, delivered
 from lf6gateway.values.field_path import find_text, parse_path
 from lf6gateway.values.fingerprint import ErrorFields, alike, fingerprint, frames_alike
-from lf6gateway.values.printable import columns, printable, size_text, width
+from lf6gateway.values.printable import columns, json_for_terminal, printable, size_text, width
 from lf6gateway.values.report import report_of
 from lf6gateway.values.report_html import report_html
 from lf6gateway.values.report_text import report_text
@@ -256,6 +256,10 @@ def test_columns_and_sizes() -> None:
     assert columns([("a", "12"), ("日本", "3")], {1}) == ["a     12", "日本   3"]
     assert width("e\u0301") == 1
     assert printable("a\x1b\u202e\ud800b") == "a\\x1b\\u202e\\ud800b"
+    record = '{"a":"\u009b2J\x7f\u202e\u200bö日\t"}'
+    shown = json_for_terminal(record.encode() + b"\n\x1b").decode()
+    assert shown == '{"a":"\\u009b2J\\u007f\\u202e\\u200bö日\t"}\n\\u001b'
+    assert json.loads(shown.split("\n")[0], strict=False) == json.loads(record, strict=False)
     assert printable("abcdef", 4) == "abc…"
     assert [size_text(size) for size in (0, 999, 1000, 1024, 1 << 20, 150 << 20, 1 << 60)] == [
         "0 B", "999 B", "1.0 KiB", "1.0 KiB", "1.0 MiB", "150 MiB", "1048576 TiB",

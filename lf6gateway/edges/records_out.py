@@ -1,5 +1,5 @@
 """Records on their way to standard output. Owns that they are written whole, in a thread, no more of them than were
-asked for, and that a closed pipe is told at once; must never change one."""
+asked for, and that a closed pipe is told at once; must never change one, but for what a terminal would obey."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import sys
 from typing import Final
 
 from lf6gateway.disk.offload import Offload
+from lf6gateway.values.printable import json_for_terminal
 
 _GONE: Final = select.POLLERR | select.POLLHUP | select.POLLNVAL
 
@@ -28,6 +29,7 @@ class RecordsOut:
         self._offload = offload
         self._left = limit
         self._descriptor = sys.stdout.fileno() if descriptor is None else descriptor
+        self._terminal = os.isatty(self._descriptor)
         self.written = 0
 
     async def write(self, block: bytes) -> None:
@@ -40,6 +42,8 @@ class RecordsOut:
         if self._left is not None and count >= self._left:
             count = self._left
             block = _first(block, count)
+        if self._terminal:
+            block = json_for_terminal(block)
         await self._offload(lambda: _write(self._descriptor, block))
         self.written += count
         if self._left is not None:

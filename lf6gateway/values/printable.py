@@ -3,8 +3,15 @@ characters. Owns what is shown in their place, and columns; must never write any
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Collection, Iterable, Sequence
+from typing import Final
+
+_OBEYED: Final = re.compile(
+    rb"[\x00-\x08\x0b-\x1f\x7f]|\xc2[\x80-\x9f]|\xe2\x80[\x8b-\x8f\xa8-\xae]|\xe2\x81[\xa0-\xaf]|\xef\xbb\xbf"
+)
+"""In UTF-8: controls but for tab and line feed, characters without width, marks of direction."""
 
 
 def printable(text: str, longest: int | None = None) -> str:
@@ -17,6 +24,16 @@ def printable(text: str, longest: int | None = None) -> str:
     if text.isprintable():
         return text
     return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text)
+
+
+def json_for_terminal(lines: bytes) -> bytes:
+    """Lines of JSON with what a terminal would obey written as JSON escapes it; they mean the same. Strings of JSON may
+    hold DEL, C1 controls and marks of direction as they are, and what is damaged anything."""
+    return _OBEYED.sub(_escaped, lines)
+
+
+def _escaped(found: re.Match[bytes]) -> bytes:
+    return b"\\u%04x" % ord(found[0].decode())
 
 
 def width(text: str) -> int:

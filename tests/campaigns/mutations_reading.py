@@ -151,7 +151,7 @@ READING: list[tuple[str, str, str, str, str]] = [
         "edges/specimen_out.py",
         'name = _UNSAFE.sub("_", text)',
         "return text",
-        f"{COMMANDS} -k stay",
+        "tests/test_specimen_out.py",
     ),
     (
         "reading: HTML is obeyed",
