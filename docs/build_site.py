@@ -25,6 +25,7 @@ NAVIGATION: Final = (
 )
 """The pages under their captions, in order. One that is in ``AWAITED`` may be missing."""
 AWAITED: Final = frozenset({"status", "spool", "scaling", "reading"})
+AWAITED: Final = frozenset({"status", "spool", "scaling", "http", "client"})
 """Pages that are being written. Take a name away when its page is there: then it must stay."""
 FROM_THE_ROOT: Final = {
     "ARCHITECTURE.md": "architecture.md",

@@ -21,6 +21,7 @@ from lf6gateway.edges.cli import parser
 from lf6gateway.values.slot import Slot
 from tests.blackbox.commands import Commands
 from tests.blackbox.gateway import HERE, Gateway, S3Server, eventually
+from tests.shell_blocks import blocks
 from tests.test_unpack import lines, packed
 
 COMMAND = Path(sys.executable).with_name("lf6gateway")
@@ -285,13 +286,10 @@ def test_what_cannot_be_done_is_told_with_a_remedy(world: Delivered) -> None:
 
 
 def shown() -> list[str]:
-    """The commands that the documents show."""
-    text = (HERE / "docs/reading.md").read_text() + (HERE / "README.md").read_text()
-    blocks = re.findall(r"```sh\n(.*?)```", text, re.DOTALL)
-    return [line for block in blocks for line in block.splitlines() if re.match(READING, line)]
-
-
-READING = r"lf6gateway (ls|cat|tail|verify|report) "
+    """The commands that the documents leave to this test."""
+    found = [block for name in ("docs/reading.md", "README.md") for block in blocks(HERE / name)]
+    mine = [block.commands for block in found if block.reason == "it is run by tests/blackbox/test_reading.py"]
+    return [line for commands in mine for line in commands.splitlines()]
 
 
 def test_every_command_that_the_documents_show_is_there(world: Delivered) -> None:
