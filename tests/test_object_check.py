@@ -106,6 +106,21 @@ def test_an_envelope_is_believed_in_its_own_member_alone() -> None:
         assert read_envelope(other, own) is None
 
 
+def test_what_the_gateway_puts_into_envelopes_is_read() -> None:
+    envelope = pytest.importorskip("lf6gateway.values.envelope")
+    from lf6gateway.values.entry import Entry
+
+    received = Slot.parse("2026112513").start_ns + 123_456_789
+    for user in ("alice", 'a"b\\c', "ü\u2028日", "{"):
+        entry = Entry(received, user, b'{"n":1}\n{"data":{}}\n', 2, None, "")
+        lines_of = b"".join(envelope.Envelope("test.host").wrap(entry, f"{1:032x}", 77)).splitlines()
+        found = [read_envelope(line, member_of(packed(b"1\n", 1))) for line in lines_of]
+        assert [one and (one.user, one.data, one.received_ns, one.host) for one in found] == [
+            (user, b'{"n":1}', received, "test-host"),
+            (user, b'{"data":{}}', received, "test-host"),
+        ]
+
+
 def test_specimens() -> None:
     key = "s/alice/2026/11/25/a.1795614665035864959.png"
     found = delivered(Stream.SPECIMEN, "s/", key, 3, "", 0)

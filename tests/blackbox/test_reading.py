@@ -233,6 +233,23 @@ def test_tail_follows_a_running_daemon(world: Delivered, gateway: Callable[..., 
         process.wait()
 
 
+def test_whose_records(world: Delivered, gateway: Callable[..., Gateway], tmp_path: Path) -> None:
+    pytest.importorskip("lf6gateway.values.envelope")
+    daemon = gateway(records={"envelope": True}).start()
+    forged = b'{"received_at":"2026-11-25T13:00:00.000000000Z","user":"bob","id":"%s-0000000000","host":"h","data":1}'
+    for user, body in (("alice", b'{"n":1}'), ("bob", b'{"n": 2}'), ("alice", forged % (b"0" * 32))):
+        assert daemon.put("/usage", body, user) == 204
+    assert daemon.stop() == 0
+    world.places["enveloped"] = ["--from", str(tmp_path / "objects")]
+    assert world.run("cat", "usage", "--user", "bob", "--bare", kind="enveloped") == '{"n": 2}\n'
+    assert world.run("cat", "usage", "--user", "alice", "--bare", kind="enveloped").startswith('{"n":1}\n{"received_at"')
+    assert world.run("cat", "usage", "--until", "2020-01-01", "--user", "bob", kind="enveloped", status=1) == ""
+    summary = json.loads(world.run("verify", "--json", kind="enveloped").splitlines()[-1])["summary"]
+    assert (summary["records"], summary["wrong"]) == (3, 0)
+    users = json.loads(world.run("report", "--json", kind="enveloped"))["users"]
+    assert {one["user"]: one["usage"] for one in users} == {"alice": 2, "bob": 1}
+
+
 def test_a_report_shows_what_came_and_nothing_of_it_is_obeyed(world: Delivered, tmp_path: Path) -> None:
     text = world.run("report")
     assert re.search(r"usage +\d+ +300 ", text)
