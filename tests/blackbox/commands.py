@@ -34,13 +34,14 @@ class Commands:
             [sys.executable, "-m", "tests.blackbox.commands"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, cwd=HERE
         )
 
-    def run(self, arguments: Sequence[str], env: Mapping[str, str], cwd: Path) -> Done:
+    def run(self, arguments: Sequence[str], env: Mapping[str, str], cwd: Path, out: str = "") -> Done:
+        """Run a command; ``out``: where its output goes, which is not told then."""
         assert self._process.stdin is not None and self._process.stdout is not None
-        asked = [list(arguments), dict(env), str(cwd), str(self._out), str(self._err)]
+        asked = [list(arguments), dict(env), str(cwd), out or str(self._out), str(self._err)]
         self._process.stdin.write(json.dumps(asked).encode() + b"\n")
         self._process.stdin.flush()
         status = int(self._process.stdout.readline())
-        return Done(status, self._out.read_bytes(), self._err.read_text())
+        return Done(status, b"" if out else self._out.read_bytes(), self._err.read_text())
 
     def stop(self) -> None:
         assert self._process.stdin is not None and self._process.stdout is not None

@@ -242,7 +242,9 @@ def test_whose_records(world: Delivered, gateway: Callable[..., Gateway], tmp_pa
     assert daemon.stop() == 0
     world.places["enveloped"] = ["--from", str(tmp_path / "objects")]
     assert world.run("cat", "usage", "--user", "bob", "--bare", kind="enveloped") == '{"n": 2}\n'
-    assert world.run("cat", "usage", "--user", "alice", "--bare", kind="enveloped").startswith('{"n":1}\n{"received_at"')
+    assert world.run("cat", "usage", "--user", "alice", "--bare", kind="enveloped").startswith(
+        '{"n":1}\n{"received_at"'
+    )
     assert world.run("cat", "usage", "--until", "2020-01-01", "--user", "bob", kind="enveloped", status=1) == ""
     summary = json.loads(world.run("verify", "--json", kind="enveloped").splitlines()[-1])["summary"]
     assert (summary["records"], summary["wrong"]) == (3, 0)
@@ -297,9 +299,18 @@ def test_what_cannot_be_done_is_told_with_a_remedy(world: Delivered) -> None:
         (["cat", "specimen", "--from", "objects"], {}, "say which"),
         (["verify", "--from", "s3://insights", "--endpoint", "nonsense"], {}, "--endpoint is no URL"),
         (["tail", "usage", "-c", "/no/such/file"], {}, "there is no such file"),
+        (["ls"], {}, "say where the objects are: --from s3://bucket/prefix"),
     ]
     for arguments, env, remedy in cases:
         assert remedy in told(world, arguments, **env), arguments
+
+
+@pytest.mark.parametrize("command", ["ls", "cat usage", "tail usage", "report", "report --html /dev/full/x"])
+def test_a_full_disk_is_told_in_a_line(world: Delivered, command: str) -> None:
+    done = world.commands.run([*command.split(), *world.places["folder"]], world.env, world.folder, "/dev/full")
+    assert done.status == 1
+    assert re.fullmatch(r"lf6gateway: [^\n]+\n", done.err), done.err
+    assert "No space left" in done.err or "Not a directory" in done.err
 
 
 def shown() -> list[str]:

@@ -15,7 +15,7 @@ import botocore.session
 from pydantic import ValidationError
 
 from lf6gateway.edges.commands.reacting import in_reactor
-from lf6gateway.edges.commands.refusal import Refusal, settings_of
+from lf6gateway.edges.commands.refusal import DEFAULT_CONFIG, Refusal, settings_of
 from lf6gateway.services.catalogue import Catalogue, Source
 from lf6gateway.services.outlets import Outlets
 from lf6gateway.services.patient import PatientStore
@@ -92,6 +92,19 @@ def with_places(
         return in_reactor(body)
     except StoreError as error:
         raise Refusal(_words(error, bool(chosen.places))) from error
+    except BrokenPipeError:  # whoever read the output has seen enough
+        raise
+    except OSError as error:
+        _give_up_output()
+        what = error.filename or "standard output"
+        raise Refusal(f"{what}: {error.strerror or error}; see that there is room, and a right to write") from error
+
+
+def _give_up_output() -> None:
+    """What is still to be written cannot be, so the end of the process must not try."""
+    nothing = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nothing, sys.stdout.fileno())
+    os.close(nothing)
 
 
 def mended(error: StoreError, places: bool) -> str:
@@ -112,12 +125,13 @@ def _words(error: StoreError, places: bool) -> str:
 
 def _settings(chosen: argparse.Namespace) -> list[tuple[Location | None, Settings]]:
     if not chosen.places:
-        try:
-            return [(None, settings_of(chosen.config))]
-        except Refusal as error:
-            if chosen.config is not None:
-                raise
-            raise Refusal(f"{error}\nor name the place with --from s3://bucket/prefix or --from /a/folder") from error
+        told = chosen.config is not None or any(name.startswith("LIGHTFILE6_") for name in os.environ)
+        if not told and not os.path.exists(DEFAULT_CONFIG):
+            raise Refusal(
+                "say where the objects are: --from s3://bucket/prefix, --from /a/folder, or a gateway's configuration with "
+                f"-c (there is none at {DEFAULT_CONFIG})"
+            )
+        return [(None, settings_of(chosen.config))]
     try:
         locations = [parse_location(text, os.getcwd()) for text in chosen.places]
     except ValueError as error:
