@@ -128,8 +128,8 @@ def _settings(chosen: argparse.Namespace) -> list[tuple[Location | None, Setting
         told = chosen.config is not None or any(name.startswith("LIGHTFILE6_") for name in os.environ)
         if not told and not os.path.exists(DEFAULT_CONFIG):
             raise Refusal(
-                "say where the objects are: --from s3://bucket/prefix, --from /a/folder, or a gateway's configuration with "
-                f"-c (there is none at {DEFAULT_CONFIG})"
+                "say where the objects are: --from s3://bucket/prefix, --from /a/folder, or a gateway's configuration "
+                f"with -c (there is none at {DEFAULT_CONFIG})"
             )
         return [(None, settings_of(chosen.config))]
     try:
