@@ -2,6 +2,7 @@
 reader does not see:
 
 ``<!-- not run: REASON -->``                the next block of commands is not run, for this reason
+``<!-- run by: FILE -->``                   the next block is run by that test, with what it takes
 ``<!-- run: COMMANDS -->``                  commands that a reader has no need of, run in this place
 ``<!-- background until: COMMANDS -->``     the next block goes on running; these succeed when it is ready
 ``<!-- fails -->``                          the next block ends with an error, and is to
@@ -16,7 +17,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-_MARK = r"<!--\s+(?P<kind>not run|run|background until|fails|prints)(?::\s+(?P<words>.*?))?\s*-->"
+ROOT = Path(__file__).resolve().parents[1]
+_MARK = r"<!--\s+(?P<kind>not run|run by|run|background until|fails|prints)(?::\s+(?P<words>.*?))?\s*-->"
 _FENCE = r"```(?P<language>[^\n`]*)\n(?P<body>.*?)^(?P=indent)```"
 _PIECE = re.compile(rf"^(?P<indent> *)(?:{_MARK}|{_FENCE})[ ]*$", re.MULTILINE | re.DOTALL)
 
@@ -62,7 +64,12 @@ def blocks(document: Path) -> list[Block]:
             found[-1].prints += [piece for piece in re.split(r"\s*…\s*", text.strip()) if piece]
             pending.clear()
         elif language == "sh":
-            found.append(Block(line, text, pending.get("not run"), pending.get("background until"), "fails" in pending))
+            reason = pending.get("not run")
+            if "run by" in pending:
+                if not (ROOT / pending["run by"]).is_file():
+                    raise Misplaced(f"{document.name}:{line}: there is no {pending['run by']}")
+                reason = f"it is run by {pending['run by']}"
+            found.append(Block(line, text, reason, pending.get("background until"), "fails" in pending))
             pending.clear()
         elif pending:
             raise Misplaced(f"{document.name}:{line}: «{next(iter(pending))}» stands before a block of no commands")

@@ -13,6 +13,7 @@ import pytest
 from lf6gateway.disk.offload import inline
 from lf6gateway.stores import directory
 from lf6gateway.stores.directory import DirectoryStore
+from lf6gateway.stores.open_file import OpenFile
 from lf6gateway.stores.store import Absent, Body, Present, Slice, Unchanged
 from lf6gateway.values.failure import Kind, StoreError
 from tests.deferreds import result_of
@@ -261,3 +262,41 @@ def test_an_empty_list_and_one_that_cannot_be_made(tmp_path: Path, monkeypatch: 
 
     monkeypatch.setattr(directory.os, "scandir", fails)
     assert refused(lambda: result_of(store.list_keys(""))).kind is Kind.DENIED
+
+
+def test_lists_name_objects_by_their_keys_also_where_no_file_has_such_a_name(tmp_path: Path) -> None:
+    store = store_in(tmp_path)
+    content = body(tmp_path, b"1")
+    keys = ["s/.hidden/2026/01/02/a.1", f"s/u/2026/01/02/{'n' * 300}.1.png", "s/u~0123456789abcdef/x"]
+    for key in keys:
+        put(store, key, content)
+    assert result_of(store.list_keys("s/")) == sorted(keys)
+    assert result_of(store.folders("s/")) == [".hidden", "u", "u~0123456789abcdef"]
+    assert result_of(store.list_keys("s/.hidden/")) == keys[:1]
+    (tmp_path / "objects/s/foreign~0123456789abcdef").write_bytes(b"somebody else's")
+    assert "s/foreign~0123456789abcdef" in result_of(store.list_keys("s/"))
+    assert result_of(store.list_keys("../")) == result_of(store.list_keys("/etc/")) == []
+
+
+def test_a_file_is_not_closed_under_a_read_that_is_still_running(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "object"
+    path.write_bytes(b"content")
+    file = OpenFile(os.open(path, os.O_RDONLY))
+    real, closed = os.pread, []
+    monkeypatch.setattr(os, "close", closed.append)
+
+    def given_up(descriptor: int, size: int, offset: int) -> bytes:
+        file.close()
+        assert closed == []
+        return real(descriptor, size, offset)
+
+    monkeypatch.setattr(os, "pread", given_up)
+    assert file.read(100, 3) == b"tent"
+    assert len(closed) == 1
+    assert file.read(100, 0) == b""
+    file.close()
+    assert len(closed) == 1
+    monkeypatch.undo()
+    os.close(closed[0])

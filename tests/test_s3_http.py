@@ -294,6 +294,32 @@ async def test_a_stream_arrives_byte_for_byte_and_holds_the_store_back(server: S
 
 
 @pytest_twisted.ensureDeferred
+async def test_a_range_is_what_was_asked_for_whatever_the_store_makes_of_it(server: Server) -> None:
+    content = bytes(range(250))
+
+    async def got(start: int, length: int | None) -> bytes:
+        return await whole(s3_store(server.port).get("a", start=start, length=length))
+
+    server.plays = [
+        answer(206, content[10:15], ETag='"e"', Content_Range="bytes 10-14/250"),
+        answer(206, content[10:], ETag='"e"', Content_Range="bytes 10-249/250"),
+        answer(200, content, ETag='"e"'),  # it ignores ranges
+        answer(200, content[10:15], ETag='"e"', Content_Range="bytes 10-14/250"),  # as rclone says it
+        answer(416, b"<Error><Code>InvalidRange</Code></Error>"),
+        answer(206, content[20:], ETag='"e"', Content_Range="bytes 20-249/250"),
+        answer(206, content[10:], ETag='"e"'),
+    ]
+    assert await got(10, 5) == content[10:15]
+    assert await got(10, None) == content[10:]
+    assert await got(10, 5) == content[10:15]
+    assert await got(10, 5) == content[10:15]
+    assert await got(250, None) == b""
+    for _ in range(2):
+        assert (await told(got(10, None))).kind is Kind.TRANSIENT
+    assert [one.headers["range"] for one in server.requests[:2]] == ["bytes=10-14", "bytes=10-"]
+
+
+@pytest_twisted.ensureDeferred
 async def test_a_stream_cut_in_the_middle_gives_what_came_and_then_an_error(server: Server) -> None:
     server.plays = [raw(head_of(200, 1000, ETag='"e"') + b"some")]
     chunks = s3_store(server.port).get("a")

@@ -294,6 +294,47 @@ async def test_an_empty_object_is_one(store: ObjectStore, folder: Path) -> None:
     assert await whole(store.get("empty")) == b""
 
 
+@on_each
+async def test_a_part_of_an_object_is_read_alone(store: ObjectStore, folder: Path) -> None:
+    data = bytes(range(256)) * 8192
+    await store.put("parts", body(folder, data), metadata={}, content_type=TYPE)
+    found = await store.head("parts")
+    assert found is not None
+    for start, length in ((1, None), (len(data) - 1, None), (5, 3), (0, 10), (len(data) - 2, 100), (7, 0)):
+        part = data[start:] if length is None else data[start : start + length]
+        assert await whole(store.get("parts", if_match=found.etag, start=start, length=length)) == part
+    assert await whole(store.get("parts", start=len(data))) == b""
+    assert await refused(whole(store.get("parts", if_match='"another"', start=5))) is Kind.CONFLICT
+    assert await refused(whole(store.get("no-parts", start=5))) is Kind.GONE
+
+
+@on_each
+async def test_lists_show_what_is_there_and_go_no_deeper_than_asked(store: ObjectStore, folder: Path) -> None:
+    long = "n" * 200
+    keys = [
+        f"lists/{name}" for name in ("2026/01/a", "2026/01/b", "2026/02/a", "ä b+c%20/x", ".hidden/x", f"u/{long}.1")
+    ]
+    for number, key in enumerate(keys):
+        await store.put(key, body(folder, b"x" * number), metadata={}, content_type=TYPE)
+    pages = [page async for page in store.listed("lists/")]
+    found = [one for page in pages for one in page]
+    assert [one.key for one in found] == sorted(keys, key=str.encode)
+    assert {one.key: one.size for one in found} == {key: number for number, key in enumerate(keys)}
+    for one in found:
+        present = await store.head(one.key)
+        assert present is not None
+        assert present.etag.strip('"') == one.etag.strip('"')
+        assert len(await whole(store.get(one.key))) == one.size
+    after = [one.key async for page in store.listed("lists/2026/", after="lists/2026/01/a") for one in page]
+    assert after[-2:] == keys[1:3]
+    assert [one async for page in store.listed("lists/none/") for one in page] == []
+    if not (await store.capabilities()).put_whole:
+        return  # s3rver, which leaves folders of folders out of what it shows
+    assert await store.folders("lists/") == sorted({"2026", "ä b+c%20", ".hidden", "u"})
+    assert await store.folders("lists/2026/") == ["01", "02"]
+    assert await store.folders("lists/2026/01/") == await store.folders("lists/none/") == []
+
+
 def on_each_s3(test: Callable[[S3Store, Server, Path], Awaitable[None]]) -> Callable[..., Any]:
     """Run a test on every S3 server."""
 

@@ -8,11 +8,21 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from lf6gateway.edges.commands import check, send, token
+from lf6gateway.edges.commands import cat, check, ls, report, send, tail, token, verify
+from lf6gateway.edges.commands.intermixed import Intermixed
 from lf6gateway.edges.commands.refusal import Refusal
 from lf6gateway.version import __version__
 
-COMMANDS: Final = (check, send, token)
+COMMANDS: Final = (
+    check,
+    send,
+    token,
+    ls,
+    cat,
+    tail,
+    verify,
+    report,
+)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -22,7 +32,7 @@ def parser() -> argparse.ArgumentParser:
         description="Beside the daemon, which is started by: twistd -n lf6gateway -p 8080 -c config.yml",
     )
     whole.add_argument("--version", action="version", version=f"lf6gateway {__version__}")
-    commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    commands = whole.add_subparsers(dest="command", required=True, metavar="COMMAND", parser_class=Intermixed)
     for command in COMMANDS:
         command.add_parser(commands)
     return whole

@@ -11,7 +11,7 @@ from urllib.parse import unquote_plus
 from attrs import frozen
 
 from lf6gateway.stores.metadata import metadata_of
-from lf6gateway.stores.store import Present
+from lf6gateway.stores.store import Listed, Present
 from lf6gateway.values.failure import Kind, StoreError
 
 
@@ -100,6 +100,21 @@ def listed_key(root: ElementTree.Element, written: str) -> str:
     """A key of a list. Lists are asked for with ``encoding-type=url``, for XML cannot hold every key; a store that does
     so says so."""
     return unquote_plus(written) if child(root, "EncodingType") == "url" else written
+
+
+def listed_object(root: ElementTree.Element, one: ElementTree.Element) -> Listed:
+    """An object of a list.
+
+    :param root: the whole list.
+    :param one: its ``Contents`` element.
+    :raises StoreError: it is no object of S3's.
+    """
+    size = child(one, "Size").strip()
+    key = listed_key(root, child(one, "Key"))
+    if not key or not (size.isascii() and size.isdigit()):
+        detail = f"the list shows no object: {key[:80]!r} of {size[:20]!r} bytes"
+        raise StoreError(Kind.TRANSIENT, "list objects", detail)
+    return Listed(key, int(size), child(one, "ETag").strip(), moment_ns(child(one, "LastModified")))
 
 
 def may_be_key(written: str, key: str) -> bool:

@@ -13,7 +13,6 @@ import fcntl
 import hashlib
 import json
 import os
-import re
 import secrets
 import stat
 import time
@@ -24,17 +23,16 @@ from typing import BinaryIO, Final, TypeVar
 
 from lf6gateway.disk.offload import Offload
 from lf6gateway.stores.comparison import must_be
-from lf6gateway.stores.store import Absent, Body, Capabilities, Condition, Present, Unchanged
+from lf6gateway.stores.directory_list import DirectoryList
+from lf6gateway.stores.file_names import META, etag_of, file_name
+from lf6gateway.stores.open_file import OpenFile
+from lf6gateway.stores.store import Absent, Body, Capabilities, Condition, Listed, Present, Unchanged
 from lf6gateway.values.failure import Kind, StoreError
 
 T = TypeVar("T")
 
 _CHUNK: Final = 1 << 20
-_META: Final = ".meta"
-_LONGEST_NAME: Final = 255
-_KEPT: Final = 180
-_MAPPED: Final = re.compile(r"~[0-9a-f]{16}(\.[^.]*)?\Z")
-"""How the name of a file ends that stands for another one."""
+_PAGE: Final = 1000
 _PART: Final = ".lf6gateway.part"
 _TURN_S: Final = 30.0
 """Seconds a writer waits for its turn in a folder."""
@@ -65,6 +63,7 @@ class DirectoryStore:
     def __init__(self, root: str, *, offload: Offload) -> None:
         self._root = os.path.abspath(root)
         self._offload = offload
+        self._listing = DirectoryList(self._root)
 
     async def capabilities(self) -> Capabilities:
         """See ``ObjectStore``."""
@@ -72,19 +71,24 @@ class DirectoryStore:
 
     async def head(self, key: str) -> Present | None:
         """See ``ObjectStore``."""
-        return await self._do(f"look at {key}", lambda: self._head(key))
+        return await self._do(f"look at {key}", lambda: self._head(key), reading=True)
 
-    async def get(self, key: str, *, if_match: str | None = None) -> AsyncIterator[bytes]:
+    async def get(
+        self, key: str, *, if_match: str | None = None, start: int = 0, length: int | None = None
+    ) -> AsyncIterator[bytes]:
         """See ``ObjectStore``."""
         what = f"read {key}"
-        descriptor = await self._do(what, lambda: self._opened(key, if_match))
+        file = await self._do(what, lambda: OpenFile(self._opened(key, if_match)), reading=True)
         try:
-            offset = 0
-            while chunk := await self._do(what, partial(os.pread, descriptor, _CHUNK, offset)):
+            offset, end = start, None if length is None else start + length
+            while size := _CHUNK if end is None else min(_CHUNK, end - offset):
+                chunk = await self._do(what, partial(file.read, size, offset), reading=True)
+                if not chunk:
+                    return
                 offset += len(chunk)
                 yield chunk
         finally:
-            os.close(descriptor)
+            file.close()
 
     async def put(
         self,
@@ -115,7 +119,18 @@ class DirectoryStore:
 
     async def list_keys(self, prefix: str) -> Sequence[str]:
         """See ``ObjectStore``."""
-        return await self._do(f"list {prefix}", lambda: self._list(prefix))
+        found = await self._do(f"list {prefix}", lambda: self._listing.objects(prefix), reading=True)
+        return [one.key for one in found]
+
+    async def listed(self, prefix: str, *, after: str = "") -> AsyncIterator[Sequence[Listed]]:
+        """See ``ObjectStore``."""
+        found = await self._do(f"list {prefix}", lambda: self._listing.objects(prefix), reading=True)
+        for start in range(0, len(found), _PAGE):
+            yield [one for one in found[start : start + _PAGE] if one.key > after]
+
+    async def folders(self, prefix: str) -> Sequence[str]:
+        """See ``ObjectStore``."""
+        return await self._do(f"list {prefix}", lambda: self._listing.folders(prefix), reading=True)
 
     async def abort_uploads(self, key: str, *, before_ns: int) -> int:
         """See ``ObjectStore``: removes what a crash left half-written beside the object."""
@@ -124,22 +139,25 @@ class DirectoryStore:
     async def close(self) -> None:
         """See ``ObjectStore``."""
 
-    async def _do(self, what: str, work: Callable[[], T]) -> T:
+    async def _do(self, what: str, work: Callable[[], T], *, reading: bool = False) -> T:
         def guarded() -> T:
             try:
                 return work()
             except OSError as error:
-                raise self._error(what, error) from error
+                raise self._error(what, error, reading) from error
 
         return await self._offload(guarded)
 
-    def _error(self, what: str, error: OSError) -> StoreError:
+    def _error(self, what: str, error: OSError, reading: bool = False) -> StoreError:
         what, detail = f"{what} under {self._root}", error.strerror or str(error)
         if error.errno in _THIS_OBJECT:
             remedy = "something else is in the way of that object; look at the folder, and move it"
             return StoreError(Kind.REFUSED, what, detail, remedy=remedy, applied=False)
         kind = Kind.DENIED if error.errno in _FORBIDDEN else Kind.TRANSIENT
-        return StoreError(kind, what, detail, remedy=f"let the gateway's user write {self._root}, on a disk with room")
+        remedy = f"let the gateway's user write {self._root}, on a disk with room"
+        if reading:
+            remedy = f"let this user read {self._root}; what a gateway writes there is for its own user alone"
+        return StoreError(kind, what, detail, remedy=remedy)
 
     def _path(self, key: str, root: str | None = None) -> str:
         """The file of a key.
@@ -150,7 +168,7 @@ class DirectoryStore:
             raise StoreError(
                 Kind.REFUSED, f"find {key!r} under {self._root}", "no such key can be a file", applied=False
             )
-        path = os.path.join(root or self._root, *map(_file_name, names))
+        path = os.path.join(root or self._root, *map(file_name, names))
         folder = os.path.dirname(path)
         real = os.path.realpath(folder)
         top = os.path.realpath(self._root)
@@ -161,7 +179,7 @@ class DirectoryStore:
         return path
 
     def _meta(self, key: str) -> str:
-        return self._path(key, os.path.join(self._root, _META)) + ".json"
+        return self._path(key, os.path.join(self._root, META)) + ".json"
 
     def _head(self, key: str) -> Present | None:
         try:
@@ -169,7 +187,7 @@ class DirectoryStore:
         except (FileNotFoundError, NotADirectoryError):
             return None
         _must_be_file(found)
-        etag = _etag(found)
+        etag = etag_of(found)
         try:
             with open(self._meta(key), "rb") as file:
                 noted = json.load(file)
@@ -186,7 +204,7 @@ class DirectoryStore:
         try:
             found = os.fstat(descriptor)
             _must_be_file(found)
-            if if_match is not None and _etag(found) != if_match:
+            if if_match is not None and etag_of(found) != if_match:
                 raise StoreError(Kind.CONFLICT, f"read {key}", "it is another object now", applied=False)
         except BaseException:
             os.close(descriptor)
@@ -221,9 +239,9 @@ class DirectoryStore:
                             must_be(piece, _digest_of(out.fileno(), start, piece.length))
                     _mark(out.fileno())
                     os.fsync(out.fileno())
-                    etag = _etag(os.fstat(out.fileno()))
+                    etag = etag_of(os.fstat(out.fileno()))
                     size = os.fstat(out.fileno()).st_size
-                self._note(key, {"etag": etag, "metadata": metadata, "content_type": content_type})
+                self._note(key, {"key": key, "etag": etag, "metadata": metadata, "content_type": content_type})
                 os.rename(temporary, path)
             except BaseException:
                 if os.path.lexists(temporary):
@@ -279,14 +297,6 @@ class DirectoryStore:
             except FileNotFoundError:
                 continue
 
-    def _list(self, prefix: str) -> list[str]:
-        keys: list[str] = []
-        for folder, folders, files in os.walk(self._root, onerror=_unless_gone):
-            folders[:] = [name for name in folders if name != _META]
-            shown = [name for name in files if not name.startswith(".")]
-            keys.extend(os.path.relpath(os.path.join(folder, name), self._root) for name in shown)
-        return sorted(key for key in keys if key.startswith(prefix))
-
     def _clean(self, key: str, before_ns: int) -> int:
         folders = (os.path.dirname(self._path(key)), os.path.dirname(self._meta(key)))
         if not os.path.isdir(folders[0]):
@@ -299,29 +309,10 @@ class DirectoryStore:
         return len(left)
 
 
-def _file_name(name: str) -> str:
-    """A part of a key as a file's name; one that is too long for a file is cut and told apart by its digest."""
-    data = name.encode("utf-8", "surrogateescape")
-    short = len(data) <= _LONGEST_NAME - len(".json") and not name.startswith(".")
-    if short and not _MAPPED.search(name):  # else it could be taken for another one's
-        return name
-    digest = hashlib.sha256(data).hexdigest()[:16]
-    stem, dot, ending = name.rpartition(".")
-    if not dot or len(ending.encode()) > 20:
-        stem, ending = name, ""
-    kept = stem.encode("utf-8", "surrogateescape")[:_KEPT].decode("utf-8", "ignore").lstrip(".") or "_"
-    return f"{kept}~{digest}" + (f".{ending}" if ending else "")
-
-
 def _must_be_file(found: os.stat_result) -> None:
     if not stat.S_ISREG(found.st_mode):
         number = errno.EISDIR if stat.S_ISDIR(found.st_mode) else errno.ELOOP
         raise OSError(number, "there is something that is no file")
-
-
-def _unless_gone(error: OSError) -> None:
-    if not isinstance(error, FileNotFoundError):
-        raise error
 
 
 def _lock(descriptor: int, folder: str) -> None:
@@ -368,11 +359,6 @@ def _mark(descriptor: int) -> None:
     second = os.fstat(descriptor).st_mtime_ns // 1_000_000_000
     moment = second * 1_000_000_000 + secrets.randbelow(1_000_000_000)
     os.utime(descriptor, ns=(moment, moment))
-
-
-def _etag(found: os.stat_result) -> str:
-    """Another one for each write: every write makes a new file, and marks it."""
-    return f'"{found.st_ino:x}-{found.st_size:x}-{found.st_mtime_ns:x}"'
 
 
 def _copy(source: int, target: int, offset: int, length: int) -> None:

@@ -42,6 +42,9 @@ SLOWEST: Final = 128 * 1024
 LONGEST_ANSWER: Final = 16 * 1024 * 1024
 """Bytes of an answer that is not an object; a list of a thousand of the longest keys, escaped, has about half."""
 
+_BEHIND_THE_END: Final = 416
+"""The status for a part that begins behind the object's end (RFC 9110, section 15.5.17)."""
+
 _NEVER_SENT = (RefusedError, DNSLookupError, NoRouteError, TCPTimedOutError, ConnectError)
 
 
@@ -76,6 +79,33 @@ def bucket_at(name: str, region: str, endpoint: str | None) -> Bucket:
     return Bucket(name, f"https://{name}.s3.{region}.{domain}", region)
 
 
+@dataclass(frozen=True, slots=True)
+class Range:
+    """A part of an object: from byte ``start`` on, at most ``length`` of them (``None``: to its end)."""
+
+    start: int
+    length: int | None
+
+    @property
+    def header(self) -> str:
+        """As HTTP asks for it (RFC 9110, section 14.1.2)."""
+        return f"bytes={self.start}-" + ("" if self.length is None else str(self.start + self.length - 1))
+
+    def before(self, status: int, content_range: str, what: str) -> int:
+        """How many of an answer's bytes lie before the part: all up to ``start`` where a store gives the whole object.
+
+        :param content_range: the answer's field; rclone sends it with the status 200, too.
+        :raises StoreError: the answer is another part.
+        """
+        if not content_range and status != 206:
+            return self.start
+        if not content_range.startswith(f"bytes {self.start}-"):
+            raise StoreError(
+                Kind.TRANSIENT, what, f"{self.header} was asked for, and {content_range[:80]!r} came", applied=False
+            )
+        return 0
+
+
 class Requests(Protocol):
     """What sends requests about one bucket (``S3Http``)."""
 
@@ -96,7 +126,7 @@ class Requests(Protocol):
     ) -> Answer:
         """See ``S3Http``."""
 
-    def stream(self, key: str, headers: Mapping[str, str]) -> AsyncIterator[bytes]:
+    def stream(self, key: str, headers: Mapping[str, str], span: Range | None = None) -> AsyncIterator[bytes]:
         """See ``S3Http``."""
 
 
@@ -249,18 +279,32 @@ class S3Http:
             region=self.bucket.region,
         )
 
-    async def stream(self, key: str, headers: Mapping[str, str]) -> AsyncIterator[bytes]:
+    async def stream(self, key: str, headers: Mapping[str, str], span: Range | None = None) -> AsyncIterator[bytes]:
         """The body of an object, byte for byte and as fast as it is taken; the deadline holds for each wait.
 
         :param headers: with an ``If-Match``, no other object is given, whether or not the store heeds it.
+        :param span: a part of it alone, whether or not the store heeds that; nothing where it begins behind the end.
         :raises StoreError: as ``request``; also where the connection ends early.
         """
         what = f"GET s3://{self.bucket.name}/{key}"
-        response, reader = await self._opened(_Asked(what, "GET", key, "s3:GetObject", headers=headers))
+        wanted = headers if span is None else {**headers, "Range": span.header}
+        response, reader = await self._opened(_Asked(what, "GET", key, "s3:GetObject", headers=wanted))
         try:
-            _same(_lower(response.headers).get("etag", ""), headers.get("If-Match"), what)
+            if response.code == _BEHIND_THE_END:
+                return
+            found = _lower(response.headers)
+            _same(found.get("etag", ""), headers.get("If-Match"), what)
+            skip = 0 if span is None else span.before(response.code, found.get("content-range", ""), what)
+            left = None if span is None else span.length
             while (chunk := await _within(reader.next(), self._timeout_s, self._clock, what)) is not None:
-                yield chunk
+                chunk, skip = chunk[skip:], max(0, skip - len(chunk))
+                if left is not None:
+                    chunk = chunk[:left]
+                    left -= len(chunk)
+                if chunk:
+                    yield chunk
+                if left == 0 and "content-range" not in found:
+                    return  # all that comes yet is not wanted
         finally:
             reader.abandon()
 
@@ -275,7 +319,7 @@ class S3Http:
             response = await _within(sending, self._timeout_s, self._clock, what)
             reader = BodyReader(None if response.code < 300 else LONGEST)
             response.deliverBody(reader)
-            if response.code < 300:
+            if response.code < 300 or (response.code == _BEHIND_THE_END and "Range" in asked.headers):
                 return response, reader
             try:
                 content = await _within(Deferred.fromCoroutine(reader.whole()), self._timeout_s, self._clock, what)

@@ -12,10 +12,11 @@ from hashlib import sha256
 from typing import Final
 
 from lf6gateway.stores.comparison import must_be
-from lf6gateway.stores.store import Absent, Body, Capabilities, Condition, Present, Unchanged
+from lf6gateway.stores.store import Absent, Body, Capabilities, Condition, Listed, Present, Unchanged
 from lf6gateway.values.failure import Kind, StoreError
 
 _CHUNK: Final = 1 << 20
+_PAGE: Final = 1000
 
 ABLE: Final = Capabilities(
     put_if_absent=True,
@@ -68,7 +69,9 @@ class MemoryStore:
         await self._hook(self.after, "head", key)
         return None if found is None else Present(found.etag, len(found.data), dict(found.metadata))
 
-    async def get(self, key: str, *, if_match: str | None = None) -> AsyncIterator[bytes]:
+    async def get(
+        self, key: str, *, if_match: str | None = None, start: int = 0, length: int | None = None
+    ) -> AsyncIterator[bytes]:
         """See ``ObjectStore``."""
         self.requests.append(("get", key))
         await self._hook(self.before, "get", key)
@@ -77,8 +80,9 @@ class MemoryStore:
             raise StoreError(Kind.GONE, f"get {key}", "there is no such object", applied=False)
         if if_match is not None and found.etag != if_match:
             raise StoreError(Kind.CONFLICT, f"get {key}", "it is another object now", applied=False)
-        for start in range(0, len(found.data), _CHUNK):
-            yield found.data[start : start + _CHUNK]
+        data = found.data[start : None if length is None else start + length]
+        for place in range(0, len(data), _CHUNK):
+            yield data[place : place + _CHUNK]
 
     async def put(
         self,
@@ -123,6 +127,22 @@ class MemoryStore:
     async def list_keys(self, prefix: str) -> Sequence[str]:
         """See ``ObjectStore``."""
         return sorted(key for key in self.objects if key.startswith(prefix))
+
+    async def listed(self, prefix: str, *, after: str = "") -> AsyncIterator[Sequence[Listed]]:
+        """See ``ObjectStore``."""
+        self.requests.append(("list", prefix))
+        await self._hook(self.before, "list", prefix)
+        keys = sorted(key for key in self.objects if key.startswith(prefix) and key > after)
+        for start in range(0, len(keys), _PAGE):
+            page = [(key, self.objects[key]) for key in keys[start : start + _PAGE]]
+            yield [Listed(key, len(stored.data), stored.etag, 0) for key, stored in page]
+
+    async def folders(self, prefix: str) -> Sequence[str]:
+        """See ``ObjectStore``."""
+        self.requests.append(("folders", prefix))
+        await self._hook(self.before, "folders", prefix)
+        behind = [key.removeprefix(prefix) for key in self.objects if key.startswith(prefix)]
+        return sorted({rest.partition("/")[0] for rest in behind if "/" in rest})
 
     async def abort_uploads(self, key: str, *, before_ns: int) -> int:
         """See ``ObjectStore``; nothing is ever unfinished here."""

@@ -6,21 +6,32 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Mapping, Sequence
 from hashlib import sha256
 from typing import Final
+from xml.etree.ElementTree import Element
 from xml.sax.saxutils import escape
 
 from twisted.internet.defer import Deferred
 from twisted.logger import Logger
 
 from lf6gateway.disk.offload import Offload
-from lf6gateway.stores.answers import child, children, listed_key, may_be_key, moment_ns, present_of, text, tree
+from lf6gateway.stores.answers import (
+    child,
+    children,
+    listed_key,
+    listed_object,
+    may_be_key,
+    moment_ns,
+    present_of,
+    text,
+    tree,
+)
 from lf6gateway.stores.checksums import checksum_headers
 from lf6gateway.stores.comparison import Comparison
-from lf6gateway.stores.http import Requests
+from lf6gateway.stores.http import Range, Requests
 from lf6gateway.stores.metadata import headers_of
 from lf6gateway.stores.parts import LARGEST_PUT, MOST_PARTS, cut, spans
 from lf6gateway.stores.producer import Read, digests, read_slice
 from lf6gateway.stores.signing import encode_key
-from lf6gateway.stores.store import Absent, Body, Capabilities, Condition, Present, Unchanged
+from lf6gateway.stores.store import Absent, Body, Capabilities, Condition, Listed, Present, Unchanged
 from lf6gateway.values.failure import Kind, StoreError
 
 _log = Logger()
@@ -89,10 +100,15 @@ class S3Store:
             raise
         return present_of(answer, f"look at {key}")
 
-    async def get(self, key: str, *, if_match: str | None = None) -> AsyncIterator[bytes]:
+    async def get(
+        self, key: str, *, if_match: str | None = None, start: int = 0, length: int | None = None
+    ) -> AsyncIterator[bytes]:
         """See ``ObjectStore``."""
         headers = {"If-Match": if_match} if if_match is not None else {}
-        async for chunk in self._http.stream(key, headers):
+        span = None if not start and length is None else Range(start, length)
+        if length == 0:
+            return
+        async for chunk in self._http.stream(key, headers, span):
             yield chunk
 
     async def put(
@@ -293,17 +309,36 @@ class S3Store:
     async def list_keys(self, prefix: str) -> Sequence[str]:
         """See ``ObjectStore``."""
         keys: list[str] = []
+        async for root in self._pages([("prefix", prefix)]):
+            keys.extend(listed_key(root, child(one, "Key")) for one in children(root, "Contents"))
+        return sorted(keys)
+
+    async def listed(self, prefix: str, *, after: str = "") -> AsyncIterator[Sequence[Listed]]:
+        """See ``ObjectStore``."""
+        async for root in self._pages([("prefix", prefix), *([("start-after", after)] if after else [])]):
+            yield [listed_object(root, one) for one in children(root, "Contents")]
+
+    async def folders(self, prefix: str) -> Sequence[str]:
+        """See ``ObjectStore``."""
+        found: set[str] = set()
+        async for root in self._pages([("delimiter", "/"), ("prefix", prefix)]):
+            whole = [listed_key(root, child(one, "Prefix")) for one in children(root, "CommonPrefixes")]
+            found.update(one.removeprefix(prefix).rstrip("/") for one in whole)
+        return sorted(found)
+
+    async def _pages(self, asked: list[tuple[str, str]]) -> AsyncIterator[Element]:
+        """The answers of ListObjectsV2, one after the other."""
         token = ""
         while True:
-            query = [("encoding-type", "url"), ("list-type", "2"), ("prefix", prefix)]
+            query = [("encoding-type", "url"), ("list-type", "2"), *asked]
             if token:
-                query.insert(0, ("continuation-token", token))
-            answer = await self._http.request("GET", "", action="s3:ListBucket", query=query)
+                query.append(("continuation-token", token))
+            answer = await self._http.request("GET", "", action="s3:ListBucket", query=sorted(query))
             root = tree(answer.body, "ListBucketResult")
-            keys.extend(listed_key(root, child(one, "Key")) for one in children(root, "Contents"))
-            token = child(root, "NextContinuationToken")
-            if not token:
-                return sorted(keys)
+            yield root
+            before, token = token, child(root, "NextContinuationToken")
+            if not token or token == before:
+                return
 
     async def abort_uploads(self, key: str, *, before_ns: int) -> int:
         """See ``ObjectStore``. When an upload was begun is told by the store's clock, so one that was begun within a

@@ -43,6 +43,17 @@ class Present:
 
 
 @dataclass(frozen=True, slots=True)
+class Listed:
+    """An object as a list shows it; ``modified_ns`` is when the store last wrote it, in nanoseconds since 1970, or 0
+    where it does not tell."""
+
+    key: str
+    size: int
+    etag: str
+    modified_ns: int
+
+
+@dataclass(frozen=True, slots=True)
 class Absent:
     """The condition «there is no object of this key» (``If-None-Match: *``)."""
 
@@ -98,8 +109,12 @@ class ObjectStore(Protocol):
     async def head(self, key: str) -> Present | None:
         """The object of a key, or ``None`` where there is none."""
 
-    def get(self, key: str, *, if_match: str | None = None) -> AsyncIterator[bytes]:
-        """The bytes of an object, in chunks of at most 1 MiB, with back-pressure; ``CONFLICT`` if it is another one."""
+    def get(
+        self, key: str, *, if_match: str | None = None, start: int = 0, length: int | None = None
+    ) -> AsyncIterator[bytes]:
+        """The bytes of an object, in chunks of at most 1 MiB, with back-pressure; ``CONFLICT`` if it is another one.
+
+        From byte ``start`` on, and at most ``length`` of them; behind the object's end there is nothing."""
 
     async def put(
         self,
@@ -131,6 +146,16 @@ class ObjectStore(Protocol):
 
     async def list_keys(self, prefix: str) -> Sequence[str]:
         """All keys that begin with ``prefix``, sorted (for ``check``, tests and tools; the daemon needs none)."""
+
+    def listed(self, prefix: str, *, after: str = "") -> AsyncIterator[Sequence[Listed]]:
+        """The objects whose keys begin with ``prefix``, a page at a time, in the store's order, which is that of the
+        keys' bytes with every store known.
+
+        :param after: only keys behind this one; a store may give earlier ones too."""
+
+    async def folders(self, prefix: str) -> Sequence[str]:
+        """What stands between ``prefix``, which is empty or ends in a slash, and the next slash of the keys that begin
+        with it: each once, sorted."""
 
     async def abort_uploads(self, key: str, *, before_ns: int) -> int:
         """Give up multipart uploads of ``key`` that were begun before a moment (ns since 1970); how many there were."""

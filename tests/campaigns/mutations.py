@@ -20,6 +20,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.campaigns.mutations_reading import READING
 from tests.campaigns.mutations_stores import STORES
 
 HERE = Path(__file__).resolve().parents[2]
@@ -642,6 +643,7 @@ MUTATIONS = [
         "tests/test_signing.py",
     ),
     *(_m(*each) for each in STORES),
+    *(_m(*each) for each in READING),
 ]
 
 

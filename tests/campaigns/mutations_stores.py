@@ -52,7 +52,7 @@ STORES: list[tuple[str, str, str, str, str]] = [
     (
         "store: a page is read as an object",
         "stores/http.py",
-        '            _same(_lower(response.headers).get("etag", ""), headers.get("If-Match"), what)\n',
+        '            _same(found.get("etag", ""), headers.get("If-Match"), what)\n',
         "",
         HTTP,
     ),
@@ -320,8 +320,8 @@ STORES: list[tuple[str, str, str, str, str]] = [
     ),
     (
         "store: a short name stands for two",
-        "stores/directory.py",
-        "if short and not _MAPPED.search(name):",
+        "stores/file_names.py",
+        "if short and not stands_for_another(name):",
         "if short:",
         FOLDER,
     ),

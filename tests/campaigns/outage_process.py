@@ -39,7 +39,7 @@ from lf6gateway.edges.site import GatewaySite
 from lf6gateway.services.gateway import GatewayService
 from lf6gateway.services.outlets import Outlets
 from lf6gateway.services.surroundings import real
-from lf6gateway.stores.store import Body, Capabilities, Condition, ObjectStore, Present
+from lf6gateway.stores.store import Body, Capabilities, Condition, Listed, ObjectStore, Present
 from lf6gateway.values.failure import Kind, StoreError
 from lf6gateway.values.limits import Limits
 from lf6gateway.values.settings import Settings
@@ -124,9 +124,11 @@ class WatchedStore:
         self._check(f"look at {key}")
         return await self._store.head(key)
 
-    async def get(self, key: str, *, if_match: str | None = None) -> AsyncIterator[bytes]:
+    async def get(
+        self, key: str, *, if_match: str | None = None, start: int = 0, length: int | None = None
+    ) -> AsyncIterator[bytes]:
         self._check(f"read {key}")
-        async for chunk in self._store.get(key, if_match=if_match):
+        async for chunk in self._store.get(key, if_match=if_match, start=start, length=length):
             yield chunk
 
     async def put(
@@ -153,6 +155,12 @@ class WatchedStore:
 
     async def list_keys(self, prefix: str) -> Sequence[str]:
         return await self._store.list_keys(prefix)
+
+    def listed(self, prefix: str, *, after: str = "") -> AsyncIterator[Sequence[Listed]]:
+        return self._store.listed(prefix, after=after)
+
+    async def folders(self, prefix: str) -> Sequence[str]:
+        return await self._store.folders(prefix)
 
     async def abort_uploads(self, key: str, *, before_ns: int) -> int:
         self._check(f"clean up {key}")

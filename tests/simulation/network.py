@@ -357,7 +357,7 @@ class Line:
                 self._server.forget(flight)
             self._mine.remove(flight)
 
-    async def stream(self, key: str, headers: Mapping[str, str]) -> AsyncIterator[bytes]:
+    async def stream(self, key: str, headers: Mapping[str, str], span: object = None) -> AsyncIterator[bytes]:
         answer = await self.request("GET", key, action="s3:GetObject", headers=headers)
         step = max(1, len(answer.body) // 3)
         for start in range(0, len(answer.body), step):
