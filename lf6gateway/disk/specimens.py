@@ -87,7 +87,7 @@ class SpecimenSpool:
         )
 
 
-def _entries(fs: FileSystem, root: str, *endings: str, since: str = "") -> Iterator[tuple[str, int, int]]:
+def specimen_files(fs: FileSystem, root: str, *endings: str, since: str = "") -> Iterator[tuple[str, int, int]]:
     """Path, size and moment of reception of the files of some endings, oldest hour first; of hours from one on."""
     top = os.path.join(root, Stream.SPECIMEN.value)
     for hour in sorted(entry.name for entry in fs.scan(top) if entry.is_dir and entry.name >= since):
@@ -100,7 +100,7 @@ def _entries(fs: FileSystem, root: str, *endings: str, since: str = "") -> Itera
 
 def waiting_specimens(fs: FileSystem, root: str) -> Iterator[tuple[str, int]]:
     """Path and size of each whole specimen, oldest hour first, found as they are asked for. Blocks."""
-    for path, size, _ in _entries(fs, root, "spec"):
+    for path, size, _ in specimen_files(fs, root, "spec"):
         yield path, size
 
 
@@ -120,7 +120,7 @@ def take_stock(fs: FileSystem, root: str, before_ns: int, is_open: Callable[[str
     :param is_open: whether a file is one that the present process writes to.
     """
     total = unfinished = 0
-    for path, size, received_ns in _entries(fs, root, "spec", "part"):
+    for path, size, received_ns in specimen_files(fs, root, "spec", "part"):
         if path.endswith(".spec"):
             total += size if received_ns < before_ns else 0
         elif not is_open(path):
@@ -164,7 +164,7 @@ def specimen_keys(fs: FileSystem, root: str, now_ns: int, quarantine: Quarantine
         if hour.is_dir and hour.name >= since:
             fs.sync_dir(os.path.join(top, hour.name))
     for ending in ("spec", "key"):
-        for path, _, received_ns in _entries(fs, root, ending, since=since):
+        for path, _, received_ns in specimen_files(fs, root, ending, since=since):
             if received_ns < now_ns - HOUR_NS:
                 continue
             try:

@@ -8,11 +8,11 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from lf6gateway.edges.commands import check, token
+from lf6gateway.edges.commands import check, ship, spool, token
 from lf6gateway.edges.commands.refusal import Refusal
 from lf6gateway.version import __version__
 
-COMMANDS: Final = (check, token)
+COMMANDS: Final = (check, ship, spool, token)
 
 
 def parser() -> argparse.ArgumentParser:
