@@ -61,7 +61,8 @@ class Disk:
         self.hour = Hour(
             SLOT,
             stream=Stream.USAGE,
-            key=KEY,
+            key_of=lambda host: KEY,
+            host="host",
             root=self.root,
             spool=self.spool,
             store=self.store,

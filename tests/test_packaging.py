@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import sysconfig
@@ -86,6 +87,14 @@ def test_twistd_finds_the_plugin_of_an_installed_wheel(wheel: Path, environment:
     assert "lf6gateway" not in commands(environment, tmp_path)
     pip(environment, "install", wheel, cwd=tmp_path)
     assert "lf6gateway       Take usage reports" in commands(environment, tmp_path)
+
+
+def test_an_installed_wheel_shows_itself_without_a_checkout(wheel: Path, environment: Path, tmp_path: Path) -> None:
+    pip(environment, "install", wheel, cwd=tmp_path)
+    packages = Path(run(environment, "-c", "import lf6gateway as it; print(it.__file__)", cwd=tmp_path).strip())
+    told = json.loads(run(environment, "-P", "-m", "lf6gateway", "demo", "--json", cwd=tmp_path))
+    assert told == {"stored": {"usage": 240, "error": 240}, "fine": True, "folder": None}
+    assert not list(packages.parents[1].rglob("dropin.cache"))
 
 
 def test_twistd_finds_the_plugin_of_an_editable_install(environment: Path, tmp_path: Path) -> None:

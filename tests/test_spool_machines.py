@@ -196,7 +196,8 @@ class HourMachine(RuleBasedStateMachine):
         hour = Hour(
             START,
             stream=Stream.USAGE,
-            key=self.key,
+            key_of=lambda host: self.key,
+            host="host",
             root=ROOT,
             spool=f"{number:016x}",
             store=_Reading(self.store, fs),  # type: ignore[arg-type]

@@ -87,7 +87,7 @@ class SpecimenSpool:
         )
 
 
-def _entries(fs: FileSystem, root: str, *endings: str, since: str = "") -> Iterator[tuple[str, int, int]]:
+def specimen_files(fs: FileSystem, root: str, *endings: str, since: str = "") -> Iterator[tuple[str, int, int]]:
     """Path, size and moment of reception of the files of some endings, oldest hour first; of hours from one on."""
     top = os.path.join(root, Stream.SPECIMEN.value)
     for hour in sorted(entry.name for entry in fs.scan(top) if entry.is_dir and entry.name >= since):
@@ -105,7 +105,7 @@ def waiting_specimens(
 
     :param is_open: whether a file, by its unfinished name, is one that comes in just now: then it may be refused yet.
     """
-    for path, size, _ in _entries(fs, root, "spec"):
+    for path, size, _ in specimen_files(fs, root, "spec"):
         if not is_open(path.removesuffix(".spec") + ".part"):
             yield path, size
 
@@ -127,7 +127,7 @@ def take_stock(fs: FileSystem, root: str, before_ns: int, is_open: Callable[[str
     :param is_open: whether a file is one that the present process writes to.
     """
     total = unfinished = count = 0
-    for path, size, received_ns in _entries(fs, root, "spec", "part"):
+    for path, size, received_ns in specimen_files(fs, root, "spec", "part"):
         if path.endswith(".spec"):
             if received_ns < before_ns:
                 total += size
@@ -189,7 +189,7 @@ def specimen_keys(fs: FileSystem, root: str, now_ns: int, quarantine: Quarantine
         if hour.is_dir and hour.name >= since:
             fs.sync_dir(os.path.join(top, hour.name))
     for ending in ("spec", "key"):
-        for path, _, received_ns in _entries(fs, root, ending, since=since):
+        for path, _, received_ns in specimen_files(fs, root, ending, since=since):
             if received_ns < now_ns - HOUR_NS:
                 continue
             try:

@@ -17,6 +17,7 @@ from lf6gateway.disk.adoption import Adoption
 from lf6gateway.disk.filesystem import FileSystem
 from lf6gateway.disk.folders import waiting_hours
 from lf6gateway.disk.identity import spool_identity
+from lf6gateway.disk.put_back import put_back
 from lf6gateway.disk.quarantine import Quarantine
 from lf6gateway.disk.specimen_adoption import SpecimenAdoption
 from lf6gateway.disk.specimens import take_stock
@@ -184,7 +185,9 @@ class GatewayService(Service):
             await probe(self.claim)
             quarantine = Quarantine(self._fs, os.path.join(self.settings.cache_dir, "quarantine"))
             new_id = self._surroundings.new_id
-            spool = await probe(lambda: spool_identity(self._fs, self.settings.cache_dir, quarantine, new_id))
+            cache_dir, host = self.settings.cache_dir, self.settings.hostname
+            spool = await probe(lambda: spool_identity(self._fs, cache_dir, quarantine, new_id, host))
+            await probe(lambda: put_back(self._fs, cache_dir))
             await self.access.start()
             self._assembly = parts = Assembly(self.settings, self._surroundings, spool=spool, quarantine=quarantine)
             await self._adopt(probe, parts)

@@ -67,18 +67,22 @@ class _Held:
 
 @dataclass(frozen=True, slots=True)
 class Grown:
-    """What one write added to the object."""
+    """What one write added to the object; ``found``: one of before, whose answer was lost, had added it."""
 
     key: str
     members: int
     records: int
     bytes: int
     size: int
+    found: bool = False
 
 
 class Hour:
     """See the module.
 
+    :param key_of: the key of its object, by the hostname in it.
+    :param host: that hostname, unless the ledger says that the hour was begun under another: what went there under that
+        name would else be sent again under this one.
     :param root: ``cache_dir/spool``.
     :param spool: this disk's identity.
     :param started_ns: when this process began; uploads in parts begun before are left-overs.
@@ -90,7 +94,8 @@ class Hour:
         slot: Slot,
         *,
         stream: Stream,
-        key: str,
+        key_of: Callable[[str], str],
+        host: str,
         root: str,
         spool: str,
         store: ObjectStore,
@@ -102,12 +107,14 @@ class Hour:
         grown: Callable[[Grown], None],
     ) -> None:
         self.slot = slot
-        self.key = key
+        self.key = key_of(host)
         self.state = State.IDLE
         self.failures = 0
         self.lost_records = 0
         self.damaged = 0
         self._files = HourFiles(fs, hour_folder(root, stream, slot), stream, quarantine)
+        self._key_of = key_of
+        self._host = host
         self._spool = spool
         self._store = store
         self._offload = offload
@@ -178,7 +185,10 @@ class Hour:
             if not self._pending():
                 return
             present = await self._store.head(self.key)
+            waited = self._pending()
             cursors, own = await self._compare(present)
+            if present is not None:
+                self._tell([member.file for member in waited if member.shipped], present, found=True)
             if not self._pending():
                 await self._note()
                 await self._drop_if_safe(present)
@@ -249,7 +259,10 @@ class Hour:
         self._found = []
         if first:
             self._ledger, self._certain, self._loaded = ledger, certain, True
-            self._cursor = ZERO if ledger is None else ledger.cursor
+            if ledger is not None:
+                self._cursor = ledger.cursor
+                if ledger.host:
+                    self._host, self.key = ledger.host, self._key_of(ledger.host)
         shipped = frozenset() if self._ledger is None else frozenset(self._ledger.shipped)
         self._members.extend(_Held(file, file.member.id in shipped) for file in files)
         self._members.sort(key=lambda member: member.file.ordinal)
@@ -358,16 +371,14 @@ class Hour:
             member.shipped = True
         self._cursor = target
         await self._note(multipart=False)
-        self._grown(
-            Grown(
-                self.key,
-                len(files),
-                sum(file.member.records for file in files),
-                sum(file.member.packed_bytes for file in files),
-                written.size,
-            )
-        )
+        self._tell(files, written)
         await self._drop_if_safe(written)
+
+    def _tell(self, files: Sequence[MemberFile], present: Present, *, found: bool = False) -> None:
+        records = sum(file.member.records for file in files)
+        packed = sum(file.member.packed_bytes for file in files)
+        if files:
+            self._grown(Grown(self.key, len(files), records, packed, present.size, found))
 
     async def _written(
         self, chosen: Way, present: Present | None, pending: list[_Held], metadata: dict[str, str]
@@ -419,7 +430,7 @@ class Hour:
         known = self._ledger or HourLedger()
         shipped = tuple(member.file.member.id for member in self._members if member.shipped)
         unfinished = known.multipart if multipart is None else multipart
-        ledger = HourLedger(self._cursor, shipped, unfinished, self._certain)
+        ledger = HourLedger(self._cursor, shipped, unfinished, self._certain, self._host)
         if ledger == self._ledger:
             return
         await self._offload(lambda: self._files.write_ledger(ledger))

@@ -46,7 +46,8 @@ class HourShipper(Service):
     """One stream's way into the store.
 
     :param clock: schedules; ``now_ns``: the wall clock.
-    :param key_of: the key of an hour's object.
+    :param key_of: the key of an hour's object, by the hour and the hostname in it.
+    :param host: the hostname of hours that begin now; one that was begun under another keeps that.
     :param unsealed: whether an hour has records that are in no member yet.
     :param hours_at_once: how many hours are written at the same time.
     :param random: a number in [0, 1).
@@ -64,7 +65,8 @@ class HourShipper(Service):
         now_ns: Callable[[], int],
         root: str,
         spool: str,
-        key_of: Callable[[Slot], str],
+        key_of: Callable[[Slot, str], str],
+        host: str,
         quarantine: Quarantine,
         space: Space,
         breaker: Breaker,
@@ -89,7 +91,8 @@ class HourShipper(Service):
         self._make = lambda slot: Hour(
             slot,
             stream=stream,
-            key=key_of(slot),
+            key_of=lambda host: key_of(slot, host),
+            host=host,
             root=root,
             spool=spool,
             store=store,
@@ -115,6 +118,10 @@ class HourShipper(Service):
         self.bytes = 0
         self.retries = 0
         """Attempts at an hour behind one that failed."""
+        self.found_there = 0
+        """Records that an earlier attempt had stored, though its answer was lost."""
+        self.on_grown: Callable[[Grown], object] = lambda grown: None
+        """Told of each write that is certain, behind this service's own figures."""
         self.last_success_ns: int | None = None
         self.failures: Counter[str] = Counter()
 
@@ -316,6 +323,22 @@ class HourShipper(Service):
         self._pump()
 
     def _grown(self, grown: Grown) -> None:
+        if grown.found:
+            self._found(grown)
+        else:
+            self._written(grown)
+        self.on_grown(grown)
+
+    def _found(self, grown: Grown) -> None:
+        self.found_there += grown.records
+        _log.info(
+            "{records} {stream} records are in {key} already, by a write whose answer was lost",
+            records=grown.records,
+            stream=self._stream.value,
+            key=grown.key,
+        )
+
+    def _written(self, grown: Grown) -> None:
         self.objects += 1
         self.records += grown.records
         self.bytes += grown.bytes

@@ -104,6 +104,8 @@ class SpecimenShipper(Service):
         """Their bytes."""
         self.found_there = 0
         """Those of them that an earlier attempt had stored."""
+        self.on_shipped: Callable[[Specimen, Sent], object] = lambda specimen, sent: None
+        """Told of each of them, behind this service's own figures."""
         self.failures = 0
         """Attempts that failed by a specimen's own fault, or for a reason on this machine."""
         self.set_aside = 0
@@ -302,6 +304,7 @@ class SpecimenShipper(Service):
             id=specimen.head.id,
             found=sent.found,
         )
+        self.on_shipped(specimen, sent)
 
     async def _read(self, item: Item) -> Specimen | None:
         try:

@@ -15,7 +15,7 @@ from twisted.logger import Logger
 from twisted.python.failure import Failure
 
 from lf6gateway.disk import specimens
-from lf6gateway.disk.set_aside import Listing, listing
+from lf6gateway.disk.set_aside_count import Listing, listing
 from lf6gateway.services.alerting import Alerting
 from lf6gateway.services.heartbeat import Heartbeat
 from lf6gateway.services.status import made

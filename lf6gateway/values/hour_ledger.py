@@ -21,6 +21,7 @@ class HourLedger:
     :param cursor: ours in the object when that was last certain.
     :param shipped: ids of the members on disk that are in the object for certain.
     :param multipart: an upload in parts may have been left unfinished.
+    :param host: the hostname in the key that it was begun under; empty where an older version wrote it.
     :param certain: it tells all that was attempted; not so one that stands in the place of a damaged one.
     """
 
@@ -28,6 +29,7 @@ class HourLedger:
     shipped: tuple[str, ...] = ()
     multipart: bool = False
     certain: bool = True
+    host: str = ""
 
     def encode(self) -> bytes:
         """As the file's bytes."""
@@ -39,6 +41,8 @@ class HourLedger:
             "multipart": self.multipart,
             "certain": self.certain,
         }
+        if self.host:
+            fields["host"] = self.host
         return encode_fields(fields)
 
     @classmethod
@@ -53,6 +57,7 @@ class HourLedger:
                 raise ValueError(f"version {fields['version']!r} is not known")
             cursor = Cursor(int(fields["count"]), str(fields["chain"]))
             shipped = tuple(map(str, fields["shipped"]))
-            return cls(cursor, shipped, bool(fields["multipart"]), bool(fields.get("certain", True)))
+            certain, host = bool(fields.get("certain", True)), str(fields.get("host", ""))
+            return cls(cursor, shipped, bool(fields["multipart"]), certain, host)
         except (KeyError, TypeError) as error:
             raise ValueError(f"it is no ledger: {error!r}") from error

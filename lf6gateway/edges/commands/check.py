@@ -5,16 +5,12 @@ from __future__ import annotations
 
 import argparse
 import sys
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from lf6gateway.edges.check import check_stores
-from lf6gateway.edges.check_access import check_access
-from lf6gateway.edges.commands.reacting import in_reactor
 from lf6gateway.edges.commands.refusal import Commands, add_config, settings_of
-from lf6gateway.services.outlets import Outlets
-from lf6gateway.services.threads import Threads
-from lf6gateway.values.settings import Settings
-from lf6gateway.values.settings_print import masked_yaml
+
+if TYPE_CHECKING:
+    from lf6gateway.values.settings import Settings
 
 
 def add_parser(commands: Commands) -> None:
@@ -34,6 +30,9 @@ def add_parser(commands: Commands) -> None:
 
 def run(chosen: argparse.Namespace) -> int:
     """Do what the command line says; 0 when all is well."""
+    from lf6gateway.edges.commands.reacting import in_reactor
+    from lf6gateway.values.settings_print import masked_yaml
+
     settings = settings_of(chosen.config)
     if chosen.show:
         sys.stdout.write(masked_yaml(settings))
@@ -43,6 +42,11 @@ def run(chosen: argparse.Namespace) -> int:
 
 
 async def _check(reactor: Any, settings: Settings) -> bool:
+    from lf6gateway.edges.check import check_stores
+    from lf6gateway.edges.check_access import check_access
+    from lf6gateway.services.outlets import Outlets
+    from lf6gateway.services.threads import Threads
+
     threads = Threads(reactor, "check", 2)
     threads.startService()
     outlets = Outlets(settings, reactor=reactor, offload=threads, spool="check")

@@ -7,11 +7,12 @@ import argparse
 import os
 import socket
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
-from lf6gateway.disk.settings_file import load_settings
-from lf6gateway.values.settings import Settings
 from lf6gateway.values.settings_problem import SettingsError
+
+if TYPE_CHECKING:
+    from lf6gateway.values.settings import Settings
 
 DEFAULT_CONFIG = "/etc/lightfile6/config.yml"
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -38,6 +39,9 @@ def settings_of(config: str | None) -> Settings:
 
     :raises Refusal: they cannot be used; every problem is in the text.
     """
+    # Not before it is needed: completing a word, and looking at a spool, do without.
+    from lf6gateway.disk.settings_file import load_settings
+
     try:
         return load_settings(
             config, default=DEFAULT_CONFIG, environ=os.environ, cwd=os.getcwd(), hostname=socket.gethostname()

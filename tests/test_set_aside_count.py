@@ -7,7 +7,7 @@ from pathlib import Path
 
 from lf6gateway.disk.filesystem import OsFileSystem
 from lf6gateway.disk.quarantine import Quarantine
-from lf6gateway.disk.set_aside import listing
+from lf6gateway.disk.set_aside_count import listing
 from lf6gateway.disk.timed import Syncs, TimedFileSystem, stream_of
 
 
