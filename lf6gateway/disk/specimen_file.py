@@ -19,8 +19,9 @@ from lf6gateway.disk.damaged import Damaged
 from lf6gateway.disk.filesystem import FileSystem, Handle
 
 MAGIC: Final = b"\x01LF6SPEC\x02"
-WITHDRAWN: Final = b"\x01LF6GONE\x02"
-"""All of a file whose specimen was refused at the very last step, so that it never counts whatever names come back."""
+WITHDRAWN: Final = MAGIC[:-1] + b"\xf7"
+"""How a file begins whose specimen was refused at the very last step, so that it never counts whatever names come back:
+one byte is another, so that there is nothing between the two, in six of its bits, so that no flipped one does it."""
 END: Final = b"\x02\x0eEND\x0f"
 _SIZES: Final = struct.Struct("<II")
 _TRAILER: Final = struct.Struct(f"<{len(END)}sQ32s")
@@ -116,7 +117,7 @@ def read_specimen(fs: FileSystem, path: str) -> Specimen:
     handle = fs.open(path)
     try:
         size = handle.size()
-        if size == len(WITHDRAWN) and handle.read_at(0, size) == WITHDRAWN:
+        if handle.read_at(0, len(WITHDRAWN)) == WITHDRAWN:
             fs.unlink(path)
             raise FileNotFoundError(errno.ENOENT, "it was refused", path)
         head, offset = read_head(handle, path)

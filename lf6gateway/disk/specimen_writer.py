@@ -71,7 +71,8 @@ def give_name(fs: FileSystem, path: str) -> str:
 def _withdraw(fs: FileSystem, path: str) -> None:
     handle = fs.open(path, writable=True)
     try:
-        handle.patch(0, WITHDRAWN)
+        last = len(WITHDRAWN) - 1
+        handle.patch(last, WITHDRAWN[last:])
         handle.truncate(len(WITHDRAWN))
         handle.sync()
     finally:

@@ -19,6 +19,7 @@ from lf6gateway.disk.quarantine import Quarantine
 from lf6gateway.disk.space import Space
 from lf6gateway.stores.store import Absent, Body, Capabilities, ObjectStore, Present, Slice, Unchanged
 from lf6gateway.values.failure import Kind, StoreError
+from lf6gateway.values.grown import Grown
 from lf6gateway.values.growth import (
     NO_CURSORS,
     ZERO,
@@ -63,18 +64,6 @@ class _Held:
     file: MemberFile
     shipped: bool
     sha256: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Grown:
-    """What one write added to the object; ``found``: one of before, whose answer was lost, had added it."""
-
-    key: str
-    members: int
-    records: int
-    bytes: int
-    size: int
-    found: bool = False
 
 
 class Hour:

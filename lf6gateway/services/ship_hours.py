@@ -21,9 +21,10 @@ from lf6gateway.disk.offload import Offload
 from lf6gateway.disk.quarantine import Quarantine
 from lf6gateway.disk.space import Space
 from lf6gateway.services.breaker import Breaker
-from lf6gateway.services.hour import Grown, Hour, State
+from lf6gateway.services.hour import Hour, State
 from lf6gateway.stores.store import ObjectStore
 from lf6gateway.values.failure import OPERATOR, WHOLE_STORE, Kind, StoreError
+from lf6gateway.values.grown import Grown
 from lf6gateway.values.retry import RetryPolicy, pause
 from lf6gateway.values.slot import Slot
 from lf6gateway.values.stream import Stream

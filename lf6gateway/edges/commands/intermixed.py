@@ -18,7 +18,7 @@ class Intermixed(argparse.ArgumentParser):
     ) -> tuple[Any, list[str]]:
         """See ``argparse``."""
         nested = any(action.nargs in (argparse.PARSER, argparse.REMAINDER) for action in self._actions)
-        if self._inside or nested:
+        if self._inside or nested or "--" in (args or ()):  # behind that nothing is an option
             return super().parse_known_args(args, namespace)
         self._inside = True
         try:

@@ -27,8 +27,8 @@ from lf6gateway.edges.logs import make_observer
 from lf6gateway.services.assembly import Assembly
 from lf6gateway.services.emptying import Emptying, waiting_parts
 from lf6gateway.services.gateway import GatewayService
-from lf6gateway.services.hour import Grown
 from lf6gateway.services.send_specimen import Sent
+from lf6gateway.values.grown import Grown
 from lf6gateway.values.settings import Settings
 from lf6gateway.values.settings_problem import shown
 from lf6gateway.values.stream import Stream
