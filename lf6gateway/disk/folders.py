@@ -14,7 +14,7 @@ from lf6gateway.disk.damaged import Damaged
 from lf6gateway.disk.filesystem import FileSystem
 from lf6gateway.disk.segment import Segment
 from lf6gateway.values import member as gzip_member
-from lf6gateway.values.member import HEADER_BYTES, Member, digest_of
+from lf6gateway.values.member import HEADER_BYTES, Member, digest_of, encode_header
 from lf6gateway.values.slot import Slot
 from lf6gateway.values.stream import Stream
 
@@ -155,7 +155,7 @@ def check_member_file(fs: FileSystem, file: MemberFile) -> str:
     digest = sha256()
     handle = fs.open(file.path)
     try:
-        whole = sha256(handle.read_at(0, HEADER_BYTES))
+        whole = sha256(encode_header(file.member))  # as it was compared, not as it is by now
         for start in range(HEADER_BYTES, file.member.packed_bytes, _PIECE):
             data = handle.read_at(start, _PIECE)
             digest.update(data)
