@@ -8,6 +8,7 @@ import shutil
 from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -29,6 +30,7 @@ from lf6gateway.values import frame
 from lf6gateway.values.checked import encode_fields
 from lf6gateway.values.entry import Entry
 from lf6gateway.values.failure import Kind, StoreError
+from lf6gateway.values.member import HEADER_BYTES
 from lf6gateway.values.stream import Stream
 from tests.deferreds import result_of
 from tests.simulation.chance import Chance
@@ -126,6 +128,29 @@ def test_any_flipped_byte_of_a_member_is_found(tmp_path: Path) -> None:
         with pytest.raises(Damaged):
             check_member_file(disk.fs, file)
         Path(file.path).write_bytes(data)
+
+
+@pytest.mark.parametrize("at", [0, 20, HEADER_BYTES - 2])
+def test_the_digest_of_a_member_is_of_what_was_compared(tmp_path: Path, at: int) -> None:
+    """Found by the simulation (seed 222937): its header was read again for the digest that its upload is compared with,
+    and had been damaged meanwhile."""
+
+    class Rotting(OsFileSystem):
+        def open(self, path: str, *, writable: bool = False) -> Handle:
+            handle = super().open(path, writable=writable)
+            if self.opened:
+                flip(path, at)  # the header has been read
+            self.opened += 1
+            return handle
+
+        opened = 0
+
+    disk = Disk(tmp_path, MemoryStore(), "a" * 16)
+    file = disk.seal(b'{"n":1}\n')
+    before = Path(file.path).read_bytes()
+    fs = Rotting()
+    assert check_member_file(fs, file) == sha256(before).hexdigest()
+    assert fs.opened == 2 and Path(file.path).read_bytes() != before
 
 
 @pytest.mark.parametrize("restart", [False, True])
