@@ -367,12 +367,14 @@ class Journal:
         )
 
     def _give_up(self, closed: list[Segment]) -> None:
-        """Close the segment at what is known to be durable; the cut is for a later start, which knows only the file."""
+        """Close the segment at what is known to be durable. The cut is for a later start, which knows only the file; it
+        is durable before anybody is refused, for what was refused and sent again could come back behind it."""
         present = self._open
         if present is None:
             return
         try:
             present.handle.truncate(present.durable)
+            present.handle.sync()
         except OSError as error:
             _log.warn(
                 "{path} could not be cut to {size} bytes: {error}",

@@ -91,6 +91,8 @@ class Disk:
         self.epoch = 0
         self.effects = 0
         self.unsynced_lost = False
+        self.withdrawn: set[str] = set()
+        """Files of specimens that were made ones of refused specimens; a power loss in that moment can tear them."""
         """Writes that were not synced may have been torn: damage in unsynced places of segments is to be expected."""
 
     # What the gateway sees.
@@ -371,6 +373,8 @@ class Handle:
 
     def patch(self, offset: int, data: bytes) -> None:
         self._begin("patch")
+        if self._path.endswith(".spec"):
+            self._disk.withdrawn.add(self._path)
         self._write(offset, data)
 
     def truncate(self, size: int) -> None:

@@ -114,7 +114,9 @@ def look_at_the_disk(world: World, machine: Machine) -> None:
             raise Wrong(f"{machine.name}: {name} lies there without a note")
         note = json.loads(bytes(machine.disk.inode(name + ".why.json").data))
         source = origin(machine.name, note["from"])
-        torn = machine.disk.unsynced_lost and note["from"].endswith((".seg", ".adopt"))
+        torn = machine.disk.unsynced_lost and (
+            note["from"].endswith((".seg", ".adopt")) or note["from"] in machine.disk.withdrawn
+        )
         if source not in world.rotten and not torn:
             raise Wrong(f"{machine.name}: set aside though nothing had damaged it: {note}")
 
