@@ -154,6 +154,8 @@ class Adoption:
                 self._set_aside(stream, name, f"it cannot be read: {error}")
                 continue
             values, end = _values(text)
+            if not whole:  # it may be cut short or damaged; what is damaged may unpack to anything
+                values = [value for value in values if value.startswith(b"{")]
             lines = [value + b"\n" for value in values if sha256(value).digest() not in known]
             # What cannot be read to its end is set aside in the same step that would else remove it.
             source = name if whole and not text[end:].strip() else _DAMAGED + name

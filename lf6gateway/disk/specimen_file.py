@@ -31,6 +31,14 @@ _LONGEST_HEADER: Final = 1 << 20
 _PIECE: Final = 1 << 20
 
 
+class Withdrawn(FileNotFoundError):
+    """There is no such specimen: it was refused; ``bytes`` is what its file still took up."""
+
+    def __init__(self, path: str, size: int) -> None:
+        super().__init__(errno.ENOENT, "it was refused", path)
+        self.bytes = size
+
+
 @dataclass(frozen=True, slots=True)
 class Head:
     """What is known of a specimen when its first byte comes."""
@@ -112,14 +120,14 @@ def read_specimen(fs: FileSystem, path: str) -> Specimen:
     """What a whole specimen's header and trailer say. Blocks; the body is not read.
 
     :raises Damaged: they are not what was written, or do not fit the file's length.
-    :raises FileNotFoundError: it was refused, and could not be removed then; now it is.
+    :raises Withdrawn: it was refused, and could not be removed then; now it is.
     """
     handle = fs.open(path)
     try:
         size = handle.size()
         if handle.read_at(0, len(WITHDRAWN)) == WITHDRAWN:
             fs.unlink(path)
-            raise FileNotFoundError(errno.ENOENT, "it was refused", path)
+            raise Withdrawn(path, size)
         head, offset = read_head(handle, path)
         trailer = handle.read_at(max(offset, size - TRAILER_BYTES), TRAILER_BYTES)
     finally:

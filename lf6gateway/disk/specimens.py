@@ -14,7 +14,7 @@ from lf6gateway.disk.damaged import Damaged
 from lf6gateway.disk.filesystem import FileSystem
 from lf6gateway.disk.offload import Offload
 from lf6gateway.disk.quarantine import Quarantine
-from lf6gateway.disk.specimen_file import Head, read_head
+from lf6gateway.disk.specimen_file import WITHDRAWN, Head, read_head
 from lf6gateway.disk.specimen_writer import SpaceLike, SpecimenWriter
 from lf6gateway.values.idempotency import KeyUse
 from lf6gateway.values.slot import HOUR_NS, Slot
@@ -129,7 +129,7 @@ def take_stock(fs: FileSystem, root: str, before_ns: int, is_open: Callable[[str
     total = unfinished = count = 0
     for path, size, received_ns in specimen_files(fs, root, "spec", "part"):
         if path.endswith(".spec"):
-            if received_ns < before_ns:
+            if received_ns < before_ns and size > len(WITHDRAWN):
                 total += size
                 count += 1
         elif not is_open(path):
@@ -152,9 +152,14 @@ def oldest_ns(fs: FileSystem, root: str) -> int | None:
     return None
 
 
+def received_ns(path: str) -> int:
+    """When a specimen was received, by its file's name."""
+    return int(os.path.basename(path)[:20])
+
+
 def key_counts(path: str, now_ns: int) -> bool:
     """Whether the idempotency key of a specimen still counts, by its file's name."""
-    return int(os.path.basename(path)[:20]) >= now_ns - HOUR_NS
+    return received_ns(path) >= now_ns - HOUR_NS
 
 
 def finish(fs: FileSystem, path: str, has_key: bool) -> None:

@@ -21,7 +21,8 @@ from lf6gateway.disk.damaged import Damaged
 from lf6gateway.disk.offload import Offload
 from lf6gateway.disk.quarantine import Quarantine
 from lf6gateway.disk.space import Space
-from lf6gateway.disk.specimen_file import Specimen
+from lf6gateway.disk.specimen_file import WITHDRAWN, Specimen, Withdrawn
+from lf6gateway.disk.specimens import received_ns
 from lf6gateway.services.breaker import Breaker
 from lf6gateway.services.heartbeat import Heartbeat
 from lf6gateway.services.send_specimen import PARTS_FROM, Names, Sent, send
@@ -309,9 +310,11 @@ class SpecimenShipper(Service):
     async def _read(self, item: Item) -> Specimen | None:
         try:
             return await self._offload(lambda: self._files.read(item.path))
-        except FileNotFoundError:
-            # A walk names files that were shipped while it went on.
+        except FileNotFoundError as gone:
+            # A walk names files that were shipped while it went on, and those of specimens that were refused.
             self._turns.ended(item)
+            if isinstance(gone, Withdrawn):
+                self._withdrawn(item, gone)
         except Damaged as damage:
             await self._set_aside(item, damage.why)
         except OSError as error:
@@ -320,6 +323,12 @@ class SpecimenShipper(Service):
             else:
                 self._trouble(item, f"it cannot be read: {error}")
         return None
+
+    def _withdrawn(self, item: Item, gone: Withdrawn) -> None:
+        """A specimen that was refused: its bytes were given back then, but for those that the start counted."""
+        counted = received_ns(item.path) < self._began_ns and gone.bytes > len(WITHDRAWN)
+        if counted and self._space is not None:
+            self._space.remove(gone.bytes, drained=False)
 
     async def _set_aside(self, item: Item, why: str) -> None:
         try:
