@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import string
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from hashlib import sha256
 from unittest import mock
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl, unquote, urlsplit
 
+import boto3
+import botocore.auth
 import pytest
 from botocore.auth import S3SigV4Auth
 from botocore.awsrequest import AWSRequest
+from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.utils import percent_encode, percent_encode_sequence
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from lf6gateway.stores.signing import EMPTY_SHA256, Keys, encode_key, encode_query, sign
+from lf6gateway.stores.signing import EMPTY_SHA256, Keys, encode_key, encode_query, presign, sign
 
 ACCESS = "AKIAIOSFODNN7EXAMPLE"
 SECRET = "wJalrXUtnFEMI/K7MDENG/bPxRfiCYEXAMPLEKEY"
@@ -159,3 +162,25 @@ def test_an_escaped_query_reads_back_and_holds_only_plain_characters(query: Quer
     parts = [part.split("=") for part in escaped.split("&")] if query else []
     assert [(unquote(name), unquote(value)) for name, value in parts] == query
     assert set(escaped) <= UNRESERVED | set("%=&")
+
+
+def test_a_link_is_signed_as_botocore_signs_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    moment = datetime(2026, 5, 4, 12, 0, 0, tzinfo=UTC)
+    monkeypatch.setattr(botocore.auth, "get_current_datetime", lambda remove_tzinfo=True: moment)
+    keys = Keys("AKEXAMPLE", "secret", "session")
+    client = boto3.client(
+        "s3",
+        region_name="eu-central-1",
+        aws_access_key_id=keys.access,
+        aws_secret_access_key=keys.secret,
+        aws_session_token=keys.token,
+        endpoint_url="http://s3.example:9000",
+        config=Config(signature_version="s3v4", s3={"addressing_style": "path"}),
+    )
+    params = {"Bucket": "b", "Key": "a b/ü+&.png", "ResponseContentDisposition": "attachment"}
+    wanted = client.generate_presigned_url("get_object", Params=params, ExpiresIn=60)
+    path = encode_key("a b/ü+&.png")
+    made = presign(keys, "eu-central-1", f"http://s3.example:9000/b/{path}?response-content-disposition=attachment", 60)
+    assert urlsplit(made)[:3] == urlsplit(wanted)[:3]
+    assert dict(parse_qsl(urlsplit(made).query)) == dict(parse_qsl(urlsplit(wanted).query))
+    assert "secret" not in made

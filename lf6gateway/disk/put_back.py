@@ -15,6 +15,7 @@ from twisted.logger import Logger
 from lf6gateway.disk.durable import read_small, replace_file
 from lf6gateway.disk.filesystem import FileSystem
 from lf6gateway.disk.folders import LEDGER, hour_folder, parse_name
+from lf6gateway.disk.preview import told
 from lf6gateway.disk.set_aside import NOTE, WANTED, SetAside, hindrance, listing
 from lf6gateway.values.hour_ledger import HourLedger
 from lf6gateway.values.stream import RECORD_STREAMS
@@ -28,6 +29,23 @@ def ask(fs: FileSystem, one: SetAside) -> None:
     :raises OSError: the note could not be written.
     """
     replace_file(fs, one.path + WANTED, b"")
+
+
+def ask_for(fs: FileSystem, cache_dir: str, name: str | None) -> tuple[int, str]:
+    """``ask`` for the thing of a name, as a listing tells it, or for all that can be put back; how many those are, and
+    why it is none. Blocks; safe while a gateway runs.
+
+    :raises OSError: it could not be noted.
+    """
+    asked, why = 0, "nothing of that name is in quarantine, or no longer"
+    for one in listing(fs, cache_dir):
+        if name is not None and told(one.name) != name:
+            continue
+        why = hindrance(one)
+        if not why:
+            ask(fs, one)
+            asked += 1
+    return asked, why
 
 
 def remove(fs: FileSystem, one: SetAside) -> None:

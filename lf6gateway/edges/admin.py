@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from attrs import define
 from twisted.application.service import Service
-from twisted.internet.defer import CancelledError, Deferred, TimeoutError, maybeDeferred
+from twisted.internet.defer import CancelledError, Deferred, TimeoutError, maybeDeferred, succeed
 from twisted.logger import Logger
 from twisted.web.iweb import IRequest
 from twisted.web.resource import IResource, Resource
@@ -16,6 +16,10 @@ from lf6gateway.edges.admin_endpoints import AdminReady, HistoryDocument, Metric
 from lf6gateway.edges.admin_guard import AdminGuard, Guarded
 from lf6gateway.edges.endpoints import Door, Health, Nothing
 from lf6gateway.edges.message import Endpoint
+from lf6gateway.edges.page_answers import FILES
+from lf6gateway.edges.page_endpoints import Login, Logout, Object, Preview, Retry, Root, Ship, Slash
+from lf6gateway.edges.page_events import Events
+from lf6gateway.edges.page_view import Views
 from lf6gateway.edges.ports import Bound, PortTaken, bind_address, plain_host
 from lf6gateway.edges.prometheus import GatewayCollector
 from lf6gateway.edges.resources import EndpointResource
@@ -25,10 +29,11 @@ from lf6gateway.services.tokens import CannotRead
 from lf6gateway.values.limits import Limits
 from lf6gateway.values.settings import Settings, reveal
 from lf6gateway.values.settings_admin import Admin, check_token
+from lf6gateway.values.size import MIB
 
 _log = Logger()
 
-LIMITS: Final = Limits(max_connections=200, max_refused=20, max_specimens=0)
+LIMITS: Final = Limits(max_connections=200, max_refused=20, max_specimens=0, max_specimen=MIB)
 FAREWELL: Final = 1.0
 """Seconds that answers under way have at the end."""
 
@@ -82,7 +87,23 @@ class AdminResource(Resource):
         # Probes carry no token, and are told no more than on the public port.
         self.put(b"health", Health(), token=False)
         self.put(b"ready", AdminReady(gateway), token=False)
+        self._page(gateway, guard)
         self._nothing = EndpointResource(Guarded(Nothing(), guard), self.door)
+
+    def _page(self, gateway: GatewayService, guard: AdminGuard) -> None:
+        """The operator's page."""
+        views = Views()
+        self.events = Events(gateway, guard, views, gateway.clock)
+        self.putChild(b"events", self.events)
+        self.put(b"", Root(gateway, guard, views), token=False)  # which asks for it
+        self.put(b"login", Login(guard), token=False)
+        self.put(b"logout", Logout(guard))
+        self.put(b"ship", Ship(gateway, guard))
+        self.put(b"quarantine", Preview(gateway, guard))
+        self.put(b"retry", Retry(gateway, guard))
+        self.put(b"object", Object(gateway))
+        for name, file in FILES.items():
+            self.put(name.encode("ascii"), file, token=False)
 
     def put(self, name: bytes, endpoint: Endpoint, *, token: bool = True) -> None:
         """Have an endpoint answer at ``/name``."""
@@ -93,8 +114,8 @@ class AdminResource(Resource):
         return self._nothing
 
     def render(self, request: IRequest) -> int:
-        """Nothing is at the root itself."""
-        return self._nothing.render(request)
+        """Mounted in a host's site and asked for without a slash at the end: the page's addresses need one."""
+        return EndpointResource(Slash(), self.door).render(request)
 
 
 def admin_resource(gateway: GatewayService, token: str | None = None) -> AdminResource:
@@ -171,7 +192,9 @@ class AdminListener(Service):
                 self._socket.bound.socket.close()
             return
         await maybeDeferred(self._port.stopListening)
+        ended = succeed(None) if self.resource is None else self.resource.events.stop()
         try:
+            await ended.addTimeout(FAREWELL, reactor)
             await self._site.drain().addTimeout(FAREWELL, reactor)
         except (CancelledError, TimeoutError):
             self._site.cut()

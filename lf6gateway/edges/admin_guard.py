@@ -7,10 +7,12 @@ import hmac
 from collections.abc import Iterable
 from hashlib import sha256
 from ipaddress import ip_address
+from time import time
 from typing import Final
 
 from lf6gateway.edges import problems
 from lf6gateway.edges.message import Answer, Endpoint, Fields, Flow, Head, Intake
+from lf6gateway.edges.page_session import Sessions
 from lf6gateway.values.problem import Problem, Refused
 
 _WANTED: Final = Problem(
@@ -30,12 +32,25 @@ class AdminGuard:
     """
 
     def __init__(self, token: str | None, hosts: Iterable[str] | None) -> None:
+        self.sessions = Sessions(time)
+        self._digest: bytes | None = None
         self.set_token(token)
         self.set_hosts(hosts)
 
     def set_token(self, token: str | None) -> None:
-        """What must be shown from now on."""
-        self._digest = None if token is None else sha256(token.encode("utf-8")).digest()
+        """What must be shown from now on; who has shown another one is asked again."""
+        before, self._digest = self._digest, None if token is None else sha256(token.encode("utf-8")).digest()
+        if before != self._digest:
+            self.sessions.end_all()
+
+    @property
+    def wants_token(self) -> bool:
+        """Whether anything must be shown."""
+        return self._digest is not None
+
+    def accepts(self, shown: bytes) -> bool:
+        """Whether this is the token."""
+        return self._digest is not None and hmac.compare_digest(sha256(shown).digest(), self._digest)
 
     def set_hosts(self, hosts: Iterable[str] | None) -> None:
         """Names that requests may be for from now on."""
@@ -48,11 +63,11 @@ class AdminGuard:
         :raises Refused: it must not.
         """
         self._check_host(fields(b"host"))
-        if token and self._digest is not None:
+        if token and self._digest is not None and not self.sessions.known(fields):
             sent = fields(b"authorization")
             kind, _, value = sent[0].partition(b" ") if len(sent) == 1 else (b"", b"", b"")
             shown = value.strip() if kind.lower() == b"bearer" else b""
-            if not hmac.compare_digest(sha256(shown).digest(), self._digest):
+            if not self.accepts(shown):
                 raise Refused(problems.bad_token() if shown else _WANTED)
 
     def _check_host(self, sent: Iterable[bytes]) -> None:

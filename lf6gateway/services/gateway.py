@@ -56,6 +56,7 @@ LIVE: Final = frozenset(
         "http.trusted_proxies",
         "http.forwarded_field",
         "admin.hosts",
+        "admin.links",
         "admin.token",
         "admin.token_file",
         "alerts.disabled",
@@ -146,6 +147,11 @@ class GatewayService(Service):
         if self._assembly is None:
             raise RuntimeError("the gateway has not started; wait for its `started`")
         return self._assembly
+
+    @property
+    def clock(self) -> Any:
+        """The reactor it runs in."""
+        return self._reactor
 
     @property
     def fs(self) -> FileSystem:

@@ -179,11 +179,8 @@ class HourShipper(Service):
             work.cancel()
         return DeferredList(running).addCallback(lambda _: None)
 
-    async def drain(self) -> Left:
-        """Ship everything sealed so far; returns when it is done. Cancel it where the time is over.
-
-        Failures go on to be retried meanwhile; one that only an operator can mend ends it."""
-        self._draining = True
+    def hurry(self) -> None:
+        """End every pause: what is sealed goes now, also what failed and waits to be tried again."""
         for slot, hour in self._hours.items():
             if hour.waiting:
                 self._mark(slot)
@@ -193,6 +190,13 @@ class HourShipper(Service):
             self._mark(slot)
         self._breaker.hurry()
         self._pump()
+
+    async def drain(self) -> Left:
+        """Ship everything sealed so far; returns when it is done. Cancel it where the time is over.
+
+        Failures go on to be retried meanwhile; one that only an operator can mend ends it."""
+        self._draining = True
+        self.hurry()
         while not self._hopeless and (self._running or self._due or self._pauses):
             idle: Deferred[None] = Deferred()
             self._idle.append(idle)

@@ -157,6 +157,18 @@ class SpecimenShipper(Service):
         self._remind.start(now=False)
         self._pump()
 
+    def hurry(self) -> None:
+        """End every pause: what failed and waits to be tried again goes now."""
+        if self._active:
+            self._end_pauses()
+            self._pump()
+
+    def _end_pauses(self) -> None:
+        self._breaker.hurry()
+        self._turns.all_due()
+        if self._turns.missed_parked:
+            self._backlog.walk_at(self._clock.seconds())
+
     def drain(self) -> Deferred[Left]:
         """Ship all there is, those that wait after a failure once more, and tell what is left then. While the store
         does not answer this waits; where only an operator can mend it, it does not. ``left`` tells after a cancel."""
@@ -174,10 +186,7 @@ class SpecimenShipper(Service):
     async def _drain(self) -> Left:
         if self._active:
             self._backlog.held = False
-            self._breaker.hurry()
-            self._turns.all_due()
-            if self._turns.missed_parked:
-                self._backlog.walk_at(self._clock.seconds())
+            self._end_pauses()
             done: Deferred[None] = Deferred(self._drains.remove)
             self._drains.append(done)
             self._pump()

@@ -33,7 +33,7 @@ from lf6gateway.stores.plain_agent import ENCODING, PlainAgent
 from lf6gateway.stores.producer import SliceProducer
 from lf6gateway.stores.reader import BodyReader
 from lf6gateway.stores.s3_errors import LONGEST, classify
-from lf6gateway.stores.signing import EMPTY_SHA256, Keys, encode_key, encode_query, sign
+from lf6gateway.stores.signing import EMPTY_SHA256, Keys, encode_key, encode_query, presign, sign
 from lf6gateway.stores.store import Body
 from lf6gateway.values.failure import Kind, StoreError
 
@@ -127,6 +127,9 @@ class Requests(Protocol):
         """See ``S3Http``."""
 
     def stream(self, key: str, headers: Mapping[str, str], span: Range | None = None) -> AsyncIterator[bytes]:
+        """See ``S3Http``."""
+
+    async def link(self, key: str, query: Sequence[tuple[str, str]], seconds: int) -> str:
         """See ``S3Http``."""
 
 
@@ -307,6 +310,14 @@ class S3Http:
                     return  # all that comes yet is not wanted
         finally:
             reader.abandon()
+
+    async def link(self, key: str, query: Sequence[tuple[str, str]], seconds: int) -> str:
+        """A URL that gives an object to whoever has it, for so many seconds.
+
+        :raises StoreError: there are no keys to sign it with.
+        """
+        keys = await self._credentials.keys()
+        return presign(keys, self.bucket.region, f"{self.bucket.base}/{encode_key(key)}?{encode_query(query)}", seconds)
 
     async def _opened(self, asked: _Asked) -> tuple[Any, BodyReader]:
         """A stream that begins; asked for a second time where the keys were called expired and there are new ones."""

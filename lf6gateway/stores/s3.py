@@ -111,6 +111,10 @@ class S3Store:
         async for chunk in self._http.stream(key, headers, span):
             yield chunk
 
+    async def link(self, key: str, seconds: int) -> str:
+        """See ``Links``. The object is to be saved, never shown: it may be a page that somebody sent."""
+        return await self._http.link(key, [("response-content-disposition", "attachment")], seconds)
+
     async def put(
         self,
         key: str,

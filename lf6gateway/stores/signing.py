@@ -1,5 +1,5 @@
-"""Signing requests to S3 (AWS Signature Version 4), by botocore. Owns the shape of a request as it is signed; must
-never find credentials, send anything, or read a body."""
+"""Signing requests to S3, and links to objects (AWS Signature Version 4), by botocore. Owns the shape of what is
+signed; must never find credentials, send anything, or read a body."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import quote, urlencode
 
-from botocore.auth import S3SigV4Auth
+from botocore.auth import S3SigV4Auth, S3SigV4QueryAuth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
 
@@ -57,3 +57,15 @@ def sign(
     request = AWSRequest(method=method, url=url, headers=dict(headers))
     _Signer(keys, region, payload_sha256).add_auth(request)
     return {str(name): str(value) for name, value in request.headers.items()}
+
+
+def presign(keys: Keys, region: str, url: str, seconds: int) -> str:
+    """A URL that lets whoever has it GET one object for a while, and nothing else
+    (https://docs.aws.amazon.com/AmazonS3/latest/API/sigv4-query-string-auth.html).
+
+    :param url: with the path and query exactly as they will be sent.
+    :param seconds: for how long.
+    """
+    request = AWSRequest(method="GET", url=url)
+    S3SigV4QueryAuth(Credentials(keys.access, keys.secret, keys.token), "s3", region, expires=seconds).add_auth(request)
+    return str(request.url)

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,3 +162,14 @@ class ObjectStore(Protocol):
 
     async def close(self) -> None:
         """Let go of connections and threads."""
+
+
+@runtime_checkable
+class Links(Protocol):
+    """A store whose objects can be fetched by a link."""
+
+    async def link(self, key: str, seconds: int) -> str:
+        """A URL that gives one object to whoever has it, for so many seconds.
+
+        :raises StoreError: none can be made.
+        """

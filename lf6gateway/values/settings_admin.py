@@ -108,6 +108,9 @@ class Admin(Section):
     hosts: Hosts = ()
     """Names under which the listener is asked, besides addresses, ``localhost`` and the name it listens on."""
 
+    links: bool = False
+    """Whether the page links to the objects that were shipped last, by URLs signed with the gateway's keys."""
+
     @property
     def address(self) -> Address | None:
         """Where it listens."""

@@ -194,7 +194,6 @@ def test_the_public_port_shows_none_of_it(running: Gateway) -> None:
 def test_errors_are_problems_as_on_the_public_port(running: Gateway) -> None:
     for path, method, wanted in (
         ("/nothing", "GET", 404),
-        ("/", "GET", 404),
         ("/status", "POST", 405),
         ("/status/x", "GET", 404),
     ):
