@@ -74,7 +74,20 @@ MUTATIONS = [
         "tests/test_specimen_file.py",
     ),
     # Durability.
-    _m("no fsync of the journal", "disk/journal.py", "            present.handle.sync()\n", "", JOURNAL),
+    _m(
+        "no fsync of the journal",
+        "disk/journal.py",
+        "            present.handle.write(parts)\n            present.handle.sync()\n",
+        "            present.handle.write(parts)\n",
+        JOURNAL,
+    ),
+    _m(
+        "what was refused is not cut off durably",
+        "disk/journal.py",
+        "            present.handle.truncate(present.durable)\n            present.handle.sync()\n",
+        "            present.handle.truncate(present.durable)\n",
+        JOURNAL,
+    ),
     _m("no fsync of a new segment's folder", "disk/journal.py", "            self._fs.sync_dir(folder)\n", "", JOURNAL),
     _m(
         "no fsync of a specimen",
