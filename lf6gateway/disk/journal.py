@@ -32,6 +32,9 @@ from lf6gateway.values.stream import Stream
 
 _log = Logger()
 
+_CUTS: Final = 3
+"""How often it is tried to cut off what was refused: a disk that has failed once often works the next moment."""
+
 Told = Callable[[Exception | None], None]
 """Told that an entry is on stable storage (``None``), or why it is not."""
 
@@ -372,14 +375,16 @@ class Journal:
         present = self._open
         if present is None:
             return
-        try:
-            present.handle.truncate(present.durable)
-            present.handle.sync()
-        except OSError as error:
-            _log.warn(
-                "{path} could not be cut to {size} bytes: {error}",
-                path=present.path,
-                size=present.durable,
-                error=str(error),
-            )
+        for _ in range(_CUTS):
+            try:
+                present.handle.truncate(present.durable)
+                present.handle.sync()
+                break
+            except OSError as error:
+                _log.warn(
+                    "{path} could not be cut to {size} bytes: {error}",
+                    path=present.path,
+                    size=present.durable,
+                    error=str(error),
+                )
         self._close_segment(closed)

@@ -84,8 +84,8 @@ MUTATIONS = [
     _m(
         "what was refused is not cut off durably",
         "disk/journal.py",
-        "            present.handle.truncate(present.durable)\n            present.handle.sync()\n",
-        "            present.handle.truncate(present.durable)\n",
+        "                present.handle.truncate(present.durable)\n                present.handle.sync()\n",
+        "                present.handle.truncate(present.durable)\n",
         JOURNAL,
     ),
     _m("no fsync of a new segment's folder", "disk/journal.py", "            self._fs.sync_dir(folder)\n", "", JOURNAL),
