@@ -82,7 +82,8 @@ def test_a_damaged_member_costs_itself_alone(data: st.DataObject) -> None:
     bit = data.draw(st.integers(0, 7))
     members[hurt] = members[hurt][:place] + bytes([members[hurt][place] ^ 1 << bit]) + members[hurt][place + 1 :]
     found, reader = read(b"".join(members), data.draw(st.sampled_from([50, 1 << 20])), plain=data.draw(st.booleans()))
-    assert reader.damaged >= 1
+    # A few bits mean nothing, such as those that fill up the last byte of what is packed.
+    assert reader.damaged >= 1 or found == b"".join(texts)
     for number, text in enumerate(texts):
         if number != hurt:
             assert text in found

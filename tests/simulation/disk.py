@@ -395,6 +395,9 @@ class Handle:
         if inode.lost:
             # Only what was written since the failed sync reaches the platter.
             inode.durable = bytes(_apply(bytearray(inode.durable), inode.pending))
+            for size in [offset for offset, piece in inode.pending if piece is CUT]:
+                # Pages behind a cut are gone from memory too.
+                inode.lost = [one for one in inode.lost if one[1] is not CUT and one[0] < size]
         else:
             inode.durable = bytes(inode.data)
         inode.pending.clear()
