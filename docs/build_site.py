@@ -38,7 +38,7 @@ NAVIGATION: Final = (
     ("The project", ("contributing", "changelog", "reporting")),
 )
 """The pages under their captions, in order. One that is in ``AWAITED`` may be missing."""
-AWAITED: Final = frozenset({"spool", "scaling"})
+AWAITED: Final = frozenset({"scaling"})
 """Pages that are being written. Take a name away when its page is there: then it must stay."""
 FROM_THE_ROOT: Final = {
     "ARCHITECTURE.md": "architecture.md",

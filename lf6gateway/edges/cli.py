@@ -20,6 +20,7 @@ from lf6gateway.edges.commands import (
     serve,
     ship,
     spool,
+    status,
     tail,
     token,
     verify,
@@ -28,7 +29,7 @@ from lf6gateway.edges.commands.intermixed import Intermixed
 from lf6gateway.edges.commands.refusal import Refusal
 from lf6gateway.version import __version__
 
-COMMANDS: Final = (serve, check, demo, send, token, ls, cat, tail, verify, report, spool, ship, completion)
+COMMANDS: Final = (serve, check, demo, send, token, ls, cat, tail, verify, report, status, spool, ship, completion)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -1,0 +1,140 @@
+"""``lf6gateway status``: how a running gateway fares, asked of its listener for operators. Owns the asking; what it
+means is in ``values/status_text.py``; must never show a token, nor take one from the command line."""
+
+from __future__ import annotations
+
+import argparse
+import http.client
+import json
+import os
+import sys
+import time
+from typing import Any, Final
+from urllib.parse import urlsplit
+
+from lf6gateway.edges.commands.refusal import Commands, Refusal, add_config, settings_of
+from lf6gateway.values.printable import printable
+from lf6gateway.values.settings import Settings
+from lf6gateway.values.status_text import status_lines, troubles
+
+VARIABLE: Final = "LF6GATEWAY_ADMIN_TOKEN"
+TIMEOUT_S: Final = 10.0
+_ANYWHERE: Final = "0.0.0.0"  # noqa: S104 - it is asked, not listened on
+_CLEAR: Final = "\x1b[H\x1b[2J"
+
+
+def add_parser(commands: Commands) -> None:
+    """Describe the command to the command line."""
+    status = commands.add_parser(
+        "status",
+        help="ask a running gateway how it fares",
+        description="Asks the listener for operators (admin.listen) of a running gateway. Status 0: it takes data, and "
+        f"no alert is firing; 1: one of these is not so, or it cannot be asked. A token comes from {VARIABLE}, from "
+        "--token-file, or from the configuration.",
+    )
+    status.add_argument(
+        "--url", default=None, help="of the listener [default: that of the configuration's admin.listen]"
+    )
+    status.add_argument("--token-file", default=None, help="file that holds the token")
+    status.add_argument("--json", action="store_true", help="all that it says, as it says it")
+    status.add_argument(
+        "--watch", type=_seconds, nargs="?", const=2.0, default=None, metavar="SECONDS", help="ask again and again [2]"
+    )
+    add_config(status, "which says where it listens")
+    status.set_defaults(run=run)
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 0.1 <= seconds <= 86_400:
+        raise ValueError
+    return seconds
+
+
+def run(chosen: argparse.Namespace) -> int:
+    """Do what the command line says; 0 where all is well.
+
+    :raises Refusal: it cannot be asked; the text says why and what to do.
+    """
+    url, token = _where(chosen)
+    while True:
+        text = ask(url, token)
+        try:
+            status: Any = json.loads(text)
+            shown = text.decode().rstrip("\n") if chosen.json else "\n".join(status_lines(status))
+            well = not troubles(status)
+        except (ValueError, KeyError, TypeError) as error:
+            raise Refusal(
+                f"{url}: what answers there is no lf6gateway, or one of another version: {error!r}"
+            ) from error
+        if chosen.watch is not None and sys.stdout.isatty() and not chosen.json:
+            shown = _CLEAR + shown
+        print(shown, flush=True)
+        if chosen.watch is None:
+            return 0 if well else 1
+        time.sleep(chosen.watch)
+
+
+def _where(chosen: argparse.Namespace) -> tuple[str, str | None]:
+    token = os.environ.get(VARIABLE) or None
+    if chosen.token_file is not None:
+        token = _read(chosen.token_file)
+    if chosen.url is not None:
+        return chosen.url, token
+    settings = settings_of(chosen.config)
+    if token is None:
+        token = _token_of(settings)
+    return _url_of(settings), token
+
+
+def _url_of(settings: Settings) -> str:
+    address = settings.admin.address
+    if address is None:
+        raise Refusal("admin.listen is off, so that there is nothing to ask; name an address there and restart")
+    host = {"": "127.0.0.1", _ANYWHERE: "127.0.0.1", "::": "::1"}.get(address.host, address.host)
+    return f"http://[{host}]:{address.port}" if ":" in host else f"http://{host}:{address.port}"
+
+
+def _token_of(settings: Settings) -> str | None:
+    if settings.admin.token is not None:
+        return str(settings.admin.token.get_secret_value())
+    return None if settings.admin.token_file is None else _read(settings.admin.token_file)
+
+
+def _read(path: str) -> str:
+    try:
+        with open(path, encoding="utf-8") as file:
+            return file.read(4096).strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise Refusal(f"{path}, which holds the token, cannot be read: {error}") from error
+
+
+def ask(url: str, token: str | None) -> bytes:
+    """The answer of ``/status``.
+
+    :raises Refusal: there is none.
+    """
+    try:
+        parts = urlsplit(url if "//" in url else f"http://{url}")
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError("it begins with http:// and names a host")
+        kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+        client = kind(parts.hostname, parts.port, timeout=TIMEOUT_S)
+    except ValueError as error:
+        raise Refusal(f"--url {printable(url)}: {error}") from error
+    headers = {"Accept": "application/json"} | ({} if token is None else {"Authorization": f"Bearer {token}"})
+    try:
+        client.request("GET", parts.path.rstrip("/") + "/status", headers=headers)
+        answer = client.getresponse()
+        text = answer.read()
+    except (OSError, http.client.HTTPException, ValueError) as error:
+        raise Refusal(
+            f"{url} does not answer: {error}; is the gateway running, and admin.listen there? Name another one by --url"
+        ) from error
+    finally:
+        client.close()
+    if answer.status == 401:
+        raise Refusal(f"{url} asks for its token; put it into {VARIABLE}, or name its file by --token-file")
+    if answer.status != 200:
+        raise Refusal(f"{url} answered {answer.status} {printable(answer.reason)}")
+    return text
