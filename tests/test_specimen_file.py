@@ -180,11 +180,12 @@ def body_of(specimen: Specimen) -> bytes:
 
 
 TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=500)
+USERS = st.text(st.characters(exclude_categories=["Cs", "Cc"], exclude_characters="/\\"), min_size=1, max_size=128)
 HEADS = st.builds(
     Head,
     id=st.text("0123456789abcdef", min_size=32, max_size=32),
     received_ns=st.integers(0, 2**63),
-    user=TEXTS,
+    user=USERS.filter(lambda user: user not in (".", "..")),
     uri=TEXTS,
     content_type=st.none() | TEXTS,
     key=st.none() | TEXTS,

@@ -14,9 +14,11 @@ from hashlib import sha256
 from typing import Any, Final
 
 import google_crc32c
+import msgspec
 
 from lf6gateway.disk.damaged import Damaged
 from lf6gateway.disk.filesystem import FileSystem, Handle
+from lf6gateway.values.username import check_username
 
 MAGIC: Final = b"\x01LF6SPEC\x02"
 WITHDRAWN: Final = MAGIC[:-1] + b"\xf7"
@@ -110,7 +112,8 @@ def read_head(handle: Handle, path: str) -> tuple[Head, int]:
         raise Damaged(path, len(start), "its header does not fit its checksum")
     try:
         fields: dict[str, Any] = json.loads(text)
-        head = Head(**fields)
+        head = msgspec.convert(fields, Head)
+        check_username(head.user)  # for it becomes part of a key
     except (ValueError, TypeError) as error:
         raise Damaged(path, len(start), f"its header cannot be read: {error}") from error
     return head, len(start) + length
