@@ -35,7 +35,7 @@ def status_lines(status: Facts) -> Iterator[str]:
     for text in found:
         yield f"  ! {text}"
     yield ""
-    rows = [("stream", "last hour", "last day", "bytes/day", "p99", "waiting since", "last success", "store")]
+    rows = [("stream", "last hour", "last day", "bytes/day", "p99", "waiting", "oldest", "last success", "store")]
     for name, stream in status["streams"].items():
         hour, day, waiting = stream["received"]["hour"], stream["received"]["day"], stream["waiting"]
         store = stream["store"]
@@ -46,12 +46,13 @@ def status_lines(status: Facts) -> Iterator[str]:
                 number(day["records"]),
                 amount(day["bytes"]),
                 span(hour["p99_s"]),
+                _amount_of(waiting),
                 span(waiting["oldest_s"]) if waiting["oldest_at"] else "–",
                 printable(str(store["last_success_at"] or "–")[:19].replace("T", " ")),
-                "works" if not store["failing_s"] else f"fails for {span(store['failing_s'])}",
+                _state_of(store),
             )
         )
-    yield from columns(rows, right={1, 2, 3, 4, 5})
+    yield from columns(rows, right={1, 2, 3, 4, 5, 6})
     for name, stream in status["streams"].items():
         store = stream["store"]
         if store["failing_s"]:
@@ -63,3 +64,17 @@ def status_lines(status: Facts) -> Iterator[str]:
     if spool["free_bytes"] is not None:
         yield f"disk        {amount(spool['free_bytes'])} free, {amount(spool['min_free_bytes'])} of it kept"
     yield f"quarantine  {number(quarantine['count'])} files, {amount(quarantine['bytes'])}"
+
+
+def _amount_of(waiting: Facts) -> str:
+    """How many files wait, and their bytes as far as they were read."""
+    count = waiting["segments"] + waiting["members"] + (waiting["specimens"] or 0)
+    more = "+" if waiting["specimens"] is None else ""  # those of an earlier process are being counted
+    return f"{number(count)}{more}, {amount(waiting['bytes'])}" if count or more else "–"
+
+
+def _state_of(store: Facts) -> str:
+    if not store["failing_s"]:
+        return "works"
+    after = f", next try in {span(store['next_attempt_s'])}" if store["next_attempt_s"] else ""
+    return f"fails for {span(store['failing_s'])}{after}"

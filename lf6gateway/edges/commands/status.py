@@ -12,15 +12,25 @@ import time
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from lf6gateway.edges.commands.refusal import Commands, Refusal, add_config, settings_of
+from lf6gateway.edges.commands.refusal import DEFAULT_CONFIG, Commands, Refusal, add_config, settings_of
 from lf6gateway.values.printable import printable
 from lf6gateway.values.settings import Settings
 from lf6gateway.values.status_text import status_lines, troubles
 
 VARIABLE: Final = "LF6GATEWAY_ADMIN_TOKEN"
+DEFAULT_URL: Final = "http://127.0.0.1:9606"
+"""Where it listens if nothing says otherwise."""
 TIMEOUT_S: Final = 10.0
+LARGEST: Final = 16 * 1024 * 1024
+"""Bytes of an answer; what is longer is none of ours."""
 _ANYWHERE: Final = "0.0.0.0"  # noqa: S104 - it is asked, not listened on
 _CLEAR: Final = "\x1b[H\x1b[2J"
+_UNLIKE: Final = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RecursionError)
+"""What comes of reading an answer that is not shaped like ours."""
+
+
+class Unreachable(Refusal):
+    """Nobody answers now; somebody may in a while."""
 
 
 def add_parser(commands: Commands) -> None:
@@ -29,11 +39,13 @@ def add_parser(commands: Commands) -> None:
         "status",
         help="ask a running gateway how it fares",
         description="Asks the listener for operators (admin.listen) of a running gateway. Status 0: it takes data, and "
-        f"no alert is firing; 1: one of these is not so, or it cannot be asked. A token comes from {VARIABLE}, from "
-        "--token-file, or from the configuration.",
+        "no alert is firing; 1: one of these is not so, or it cannot be asked. A token comes from --token-file, else "
+        f"from {VARIABLE}, else from the configuration; where --url is given, only from one named by -c.",
     )
     status.add_argument(
-        "--url", default=None, help="of the listener [default: that of the configuration's admin.listen]"
+        "--url",
+        default=None,
+        help=f"of the listener [default: the configuration's admin.listen; where there is none, {DEFAULT_URL}]",
     )
     status.add_argument("--token-file", default=None, help="file that holds the token")
     status.add_argument("--json", action="store_true", help="all that it says, as it says it")
@@ -57,34 +69,51 @@ def run(chosen: argparse.Namespace) -> int:
     :raises Refusal: it cannot be asked; the text says why and what to do.
     """
     url, token = _where(chosen)
-    while True:
-        text = ask(url, token)
-        try:
-            status: Any = json.loads(text)
-            shown = text.decode().rstrip("\n") if chosen.json else "\n".join(status_lines(status))
-            well = not troubles(status)
-        except (ValueError, KeyError, TypeError) as error:
-            raise Refusal(
-                f"{url}: what answers there is no lf6gateway, or one of another version: {error!r}"
-            ) from error
-        if chosen.watch is not None and sys.stdout.isatty() and not chosen.json:
-            shown = _CLEAR + shown
+    if chosen.watch is None:
+        shown, well = _look(chosen, url, token)
         print(shown, flush=True)
-        if chosen.watch is None:
-            return 0 if well else 1
+        return 0 if well else 1
+    while True:  # until it is interrupted; a gateway that restarts is away for a while
+        try:
+            shown, _ = _look(chosen, url, token)
+        except Unreachable as error:
+            print(f"lf6gateway: {error}", file=sys.stderr, flush=True)
+        else:
+            redrawn = sys.stdout.isatty() and not chosen.json
+            print(_CLEAR + shown if redrawn else shown, flush=True)
         time.sleep(chosen.watch)
+
+
+def _look(chosen: argparse.Namespace, url: str, token: str | None) -> tuple[str, bool]:
+    """What is to be shown now, and whether all is well."""
+    text = ask(url, token)
+    try:
+        status: Any = json.loads(text)
+        well = not troubles(status)
+        if not chosen.json:
+            return "\n".join(status_lines(status)), well
+        # A terminal would obey what JSON may hold as it is, such as C1 controls.
+        return json.dumps(status, indent=2) if sys.stdout.isatty() else text.decode().rstrip("\n"), well
+    except _UNLIKE as error:
+        raise Refusal(
+            f"{printable(url)}: what answers there is no lf6gateway, or one of another version: {error!r}"
+        ) from error
 
 
 def _where(chosen: argparse.Namespace) -> tuple[str, str | None]:
     token = os.environ.get(VARIABLE) or None
     if chosen.token_file is not None:
         token = _read(chosen.token_file)
-    if chosen.url is not None:
+    if chosen.url is not None and (token is not None or chosen.config is None):
         return chosen.url, token
-    settings = settings_of(chosen.config)
-    if token is None:
-        token = _token_of(settings)
-    return _url_of(settings), token
+    try:
+        settings = settings_of(chosen.config)
+    except Refusal:
+        told = chosen.config is not None or "LIGHTFILE6_ADMIN_LISTEN" in os.environ
+        if told or os.path.lexists(DEFAULT_CONFIG):
+            raise
+        return DEFAULT_URL, token
+    return chosen.url or _url_of(settings), token or _token_of(settings)
 
 
 def _url_of(settings: Settings) -> str:
@@ -112,7 +141,8 @@ def _read(path: str) -> str:
 def ask(url: str, token: str | None) -> bytes:
     """The answer of ``/status``.
 
-    :raises Refusal: there is none.
+    :raises Unreachable: nobody answers.
+    :raises Refusal: what answers says no, or it cannot be asked at all.
     """
     try:
         parts = urlsplit(url if "//" in url else f"http://{url}")
@@ -122,19 +152,26 @@ def ask(url: str, token: str | None) -> bytes:
         client = kind(parts.hostname, parts.port, timeout=TIMEOUT_S)
     except ValueError as error:
         raise Refusal(f"--url {printable(url)}: {error}") from error
-    headers = {"Accept": "application/json"} | ({} if token is None else {"Authorization": f"Bearer {token}"})
+    headers: dict[str, str | bytes] = {"Accept": "application/json"}
+    if token is not None:
+        if not token.isprintable():  # http.client would show it in its error
+            raise Refusal(f"the token must be one line of characters that print; see --token-file or {VARIABLE}")
+        headers["Authorization"] = f"Bearer {token}".encode()
     try:
         client.request("GET", parts.path.rstrip("/") + "/status", headers=headers)
         answer = client.getresponse()
-        text = answer.read()
+        text = answer.read(LARGEST + 1)
     except (OSError, http.client.HTTPException, ValueError) as error:
-        raise Refusal(
-            f"{url} does not answer: {error}; is the gateway running, and admin.listen there? Name another one by --url"
+        raise Unreachable(
+            f"{printable(url)} does not answer: {printable(str(error).strip() or type(error).__name__)}; "
+            "is the gateway running, and admin.listen there? Name another one by --url"
         ) from error
     finally:
         client.close()
+    if len(text) > LARGEST:
+        raise Refusal(f"{printable(url)}: what answers there is no lf6gateway: it says more than {LARGEST} bytes")
     if answer.status == 401:
-        raise Refusal(f"{url} asks for its token; put it into {VARIABLE}, or name its file by --token-file")
+        raise Refusal(f"{printable(url)} asks for its token; put it into {VARIABLE}, or name its file by --token-file")
     if answer.status != 200:
-        raise Refusal(f"{url} answered {answer.status} {printable(answer.reason)}")
+        raise Refusal(f"{printable(url)} answered {answer.status} {printable(answer.reason)}")
     return text
