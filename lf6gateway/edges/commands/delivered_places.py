@@ -9,24 +9,24 @@ import sys
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, TypeVar
+from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-import botocore.session
-from pydantic import ValidationError
-
-from lf6gateway.edges.commands.reacting import in_reactor
 from lf6gateway.edges.commands.refusal import DEFAULT_CONFIG, Refusal, settings_of
 from lf6gateway.services.catalogue import Catalogue, Source
-from lf6gateway.services.outlets import Outlets
 from lf6gateway.services.patient import PatientStore
-from lf6gateway.services.threads import Threads
 from lf6gateway.stores.file_names import META
 from lf6gateway.values.failure import Kind, StoreError
 from lf6gateway.values.location import Location, parse_location, stream_prefix
 from lf6gateway.values.printable import printable
-from lf6gateway.values.settings import Inconsistent, Settings
 from lf6gateway.values.slot import Slot
 from lf6gateway.values.stream import Stream
+
+if TYPE_CHECKING:  # what takes long to import comes with the work: a shell that completes a word waits for this module
+    from pydantic import ValidationError
+
+    from lf6gateway.services.outlets import Outlets
+    from lf6gateway.services.threads import Threads
+    from lf6gateway.values.settings import Settings
 
 T = TypeVar("T")
 _REGION: Final = "us-east-1"
@@ -67,6 +67,10 @@ def with_places(
     :param every: each of the streams has to be there; else those that are not are left out.
     :raises Refusal: a place cannot be used.
     """
+    from lf6gateway.edges.commands.reacting import in_reactor
+    from lf6gateway.services.outlets import Outlets
+    from lf6gateway.services.threads import Threads
+
     settings = _settings(chosen)
 
     async def body(reactor: Any) -> T:
@@ -141,6 +145,10 @@ def _settings(chosen: argparse.Namespace) -> list[tuple[Location | None, Setting
 
 
 def _settings_at(location: Location, chosen: argparse.Namespace, base: Settings | None) -> Settings:
+    from pydantic import ValidationError
+
+    from lf6gateway.values.settings import Settings
+
     values: dict[str, Any] = {"hostname": "reader"}
     if location.folder:
         if not os.path.isdir(location.folder):
@@ -165,6 +173,8 @@ def _settings_at(location: Location, chosen: argparse.Namespace, base: Settings 
 
 
 def _invalid(error: ValidationError) -> str:
+    from lf6gateway.values.settings import Inconsistent
+
     lines = []
     for one in error.errors(include_input=False, include_url=False):
         cause = one.get("ctx", {}).get("error")
@@ -177,6 +187,8 @@ def _invalid(error: ValidationError) -> str:
 
 def _region(profile: str | None) -> str:
     """As every AWS tool finds it."""
+    import botocore.session
+
     try:
         told = botocore.session.Session(profile=profile).get_config_variable("region")
     except Exception as error:  # whatever the configuration files make it stumble over

@@ -9,13 +9,15 @@ import json
 import os
 import sys
 import time
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import urlsplit
 
 from lf6gateway.edges.commands.refusal import DEFAULT_CONFIG, Commands, Refusal, add_config, settings_of
 from lf6gateway.values.printable import printable
-from lf6gateway.values.settings import Settings
 from lf6gateway.values.status_text import status_lines, troubles
+
+if TYPE_CHECKING:
+    from lf6gateway.values.settings import Settings
 
 VARIABLE: Final = "LF6GATEWAY_ADMIN_TOKEN"
 DEFAULT_URL: Final = "http://127.0.0.1:9606"
