@@ -37,9 +37,7 @@ NAVIGATION: Final = (
     ("Know", ("reliability", "performance", "security", "s3-compatibility", "architecture")),
     ("The project", ("contributing", "changelog", "reporting")),
 )
-"""The pages under their captions, in order. One that is in ``AWAITED`` may be missing."""
-AWAITED: Final = frozenset({"scaling"})
-"""Pages that are being written. Take a name away when its page is there: then it must stay."""
+"""The pages under their captions, in order."""
 FROM_THE_ROOT: Final = {
     "ARCHITECTURE.md": "architecture.md",
     "CONTRIBUTING.md": "contributing.md",
@@ -63,8 +61,7 @@ def lay_out(sources: Path) -> None:
         _write(ROOT / name, sources / page)
     with (sources / "index.md").open("a", encoding="utf-8") as index:
         for caption, pages in NAVIGATION:
-            there = [page for page in pages if page not in AWAITED or (sources / f"{page}.md").exists()]
-            index.write("\n".join(["", "```{toctree}", ":hidden:", f":caption: {caption}", "", *there, "```", ""]))
+            index.write("\n".join(["", "```{toctree}", ":hidden:", f":caption: {caption}", "", *pages, "```", ""]))
 
 
 def _write(document: Path, page: Path) -> None:
