@@ -18,7 +18,7 @@ from lf6gateway.disk.damaged import Damaged
 from lf6gateway.disk.filesystem import Handle, OsFileSystem
 from lf6gateway.disk.folders import MemberFile, check_member_file, hour_folder, waiting_hours
 from lf6gateway.disk.hour_files import HourFiles
-from lf6gateway.disk.identity import FormatUnknown, spool_identity
+from lf6gateway.disk.identity import FormatUnknown, Identity, read_identity, spool_identity
 from lf6gateway.disk.offload import inline
 from lf6gateway.disk.quarantine import Quarantine
 from lf6gateway.disk.seal import seal
@@ -357,3 +357,21 @@ def test_a_damaged_ledger_stays_in_doubt_over_a_start_that_ended_at_once(tmp_pat
         ledger, _, certain, _ = files.read([], True, False)
         assert ledger is not None and not certain
     assert first.quarantine.taken == 1
+
+
+class Full(OsFileSystem):
+    """A disk that takes no new file."""
+
+    def create(self, path: str) -> Handle:
+        raise OSError(errno.ENOSPC, "No space left on device", path)
+
+
+def test_a_disk_notes_the_hostname_and_a_full_one_starts_without(tmp_path: Path) -> None:
+    fs = OsFileSystem()
+    quarantine = Quarantine(fs, str(tmp_path / "quarantine"))
+    spool = spool_identity(fs, str(tmp_path), quarantine, lambda: "c" * 32, "one")
+    assert read_identity(fs, str(tmp_path)) == Identity(spool, "one")
+    assert spool_identity(Full(), str(tmp_path), quarantine, lambda: "d" * 32, "two") == spool
+    assert read_identity(fs, str(tmp_path)) == Identity(spool, "one")
+    assert spool_identity(fs, str(tmp_path), quarantine, lambda: "d" * 32, "two") == spool
+    assert read_identity(fs, str(tmp_path)) == Identity(spool, "two")
