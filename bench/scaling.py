@@ -31,7 +31,7 @@ DAYS: Final = 30
 
 @dataclass(frozen=True)
 class Prices:
-    """Dollars, as AWS publishes them for S3 Standard in us-east-1: look up your region's."""
+    """Dollars, as an example: look up your region's."""
 
     put: float = 0.005 / 1_000
     """PUT, COPY, POST and LIST, each."""
