@@ -6,12 +6,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, Final
 
+from twisted.internet.defer import Deferred
 from twisted.internet.interfaces import IProtocolFactory
+from twisted.logger import Logger
 
 from lf6gateway.edges.proxied import ProxiedFactory
 from lf6gateway.edges.tls import CurrentTls
 from lf6gateway.values.networks import Networks
 from lf6gateway.values.settings import Settings
+
+_log = Logger()
 
 ENCRYPTED: Final = frozenset({"tcp", "tcp6", "systemd", "fd"})
 """The kinds of endpoints that speak TLS where ``http.tls`` is set; a ``unix`` one leads to this machine alone, and an
@@ -48,10 +52,12 @@ class Around:
             factory = self._tls.around(factory)
         return ProxiedFactory(factory, self._trusted) if self._proxied else factory
 
-    async def reread(self) -> None:
-        """Read the certificate again; connections keep the one they began with."""
+    def reread(self) -> None:
+        """Read the certificate again, in the background; connections keep the one they began with."""
         if self._tls is not None:
-            await self._tls.reread()
+            Deferred.fromCoroutine(self._tls.reread()).addErrback(
+                lambda failure: _log.failure("the certificate could not be read again", failure)
+            )
 
     async def stop(self) -> None:
         """Let go of everything."""

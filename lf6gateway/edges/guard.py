@@ -65,14 +65,15 @@ class AccessGuard:
 
     def _open(self, inside: Inside, visit: Visit, flow: Flow) -> Answer | Intake:
         self._knock(visit.address)
-        enter = self._enter
+        access = self._access
         user: str | Deferred[str]
-        if self._access.distant is not None and self._access.allowance:
-            enter = self._enter_counted
-            user = Deferred.fromCoroutine(self._counted(self._access.distant, visit))
+        if access.distant is not None and access.allowance:
+            user = Deferred.fromCoroutine(self._counted(access.distant, visit))
+            enter = self._inside
         else:
-            self._check(self._access.allowance.request_from(sender(visit.address), self._access.clock.seconds()))
+            self._check(access.allowance.request_from(sender(visit.address), access.clock.seconds()))
             user = self._user(visit)
+            enter = self._enter
         if isinstance(user, str):
             return enter(inside, visit, user, flow)
         return Awaiting(
@@ -97,56 +98,40 @@ class AccessGuard:
             access.refused["address"] += 1
             raise Refused(problems.address_not_allowed())
 
-    def _enter(self, inside: Inside, visit: Visit, user: str, flow: Flow) -> Answer | Intake:
-        visit.user = user
-        head, stream = visit.head, visit.stream
-        access = self._access
-        allowance = access.allowance
-        now = access.clock.seconds()
-        self._check(allowance.request_of(user, now))
-        if not allowance.counts_bytes:
-            return inside.open_for(user, head, flow)
-        of = sender(visit.address)
-        self._check(allowance.body_of(user, of, stream, head.length, now, access.now_s()))
-        opened = inside.open_for(user, head, flow)
-        if isinstance(opened, Answer):
-            return opened
-
-        def count(size: int) -> None:
-            allowance.count(user, of, stream, size, access.clock.seconds(), access.now_s())
-
-        reserved = head.length or 0
-        if reserved:
-            count(reserved)
-        return Metered(inside=opened, reserved=reserved, count=count)
-
     async def _counted(self, distant: DistantLimits, visit: Visit) -> str:
-        """Whose request it is, counted by the gateway; the bytes that its head tells are counted with it."""
+        """Whose request it is, when the gateway has counted it."""
         of = sender(visit.address)
         if self._access.settings.limits.address_requests is not None:
             self._check(await distant.request_from(of))
         user = self._user(visit)
-        name = user if isinstance(user, str) else await user
-        length = visit.head.length if self._access.allowance.counts_bytes else 0
-        self._check(await distant.request_of(name, of, visit.stream, length))
+        visit.user = name = user if isinstance(user, str) else await user
+        self._check(await distant.request_of(name, of, visit.stream, self._announced(visit)))
         return name
 
-    def _enter_counted(self, inside: Inside, visit: Visit, user: str, flow: Flow) -> Answer | Intake:
+    def _enter(self, inside: Inside, visit: Visit, user: str, flow: Flow) -> Answer | Intake:
         visit.user = user
-        distant, head, of = self._access.distant, visit.head, sender(visit.address)
-        assert distant is not None
-        if not self._access.allowance.counts_bytes:
-            return inside.open_for(user, head, flow)
-        reserved = head.length or 0
+        self._check(self._access.request_of(user, sender(visit.address), visit.stream, self._announced(visit)))
+        return self._inside(inside, visit, user, flow)
+
+    def _announced(self, visit: Visit) -> int | None:
+        """How long the body says it is, where that matters."""
+        return visit.head.length if self._access.allowance.counts_bytes else 0
+
+    def _inside(self, inside: Inside, visit: Visit, user: str, flow: Flow) -> Answer | Intake:
+        """Let in a request that was counted, with the bytes that its body says it has."""
+        access, of = self._access, sender(visit.address)
+        if not access.allowance.counts_bytes:
+            return inside.open_for(user, visit.head, flow)
+        reserved = visit.head.length or 0
         opened: Answer | Intake | None = None
         try:
-            opened = inside.open_for(user, head, flow)
+            opened = inside.open_for(user, visit.head, flow)
         finally:
             if reserved and (opened is None or isinstance(opened, Answer)):
-                distant.count(user, of, visit.stream, -reserved)  # none of it is taken
+                access.count(user, of, visit.stream, -reserved)  # none of it is taken
         if isinstance(opened, Answer):
             return opened
-        return Metered(inside=opened, reserved=reserved, count=lambda size: distant.count(user, of, visit.stream, size))
+        return Metered(inside=opened, reserved=reserved, count=lambda size: access.count(user, of, visit.stream, size))
 
     def _check(self, exceeded: Exceeded | None) -> None:
         if exceeded is not None:

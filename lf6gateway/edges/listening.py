@@ -186,9 +186,7 @@ class ListeningGateway(Service):
             self._resource.door.log_requests = settings.log.level == "debug"
             set_guard(self._resource.door, self._gateway.access)
         if self._around is not None:
-            Deferred.fromCoroutine(self._around.reread()).addErrback(
-                lambda failure: _log.failure("the certificate could not be read again", failure)
-            )
+            self._around.reread()
 
     def reopen(self) -> None:
         """Files of ours were renamed away: go on with new ones."""

@@ -173,9 +173,7 @@ class Worker:
             self._resource.door.log_requests = settings.log.level == "debug"
             self._receiver.max_waiting = limits.max_waiting
         if self._around is not None:
-            Deferred.fromCoroutine(self._around.reread()).addErrback(
-                lambda failure: _log.failure("the certificate could not be read again", failure)
-            )
+            self._around.reread()
         if self._observer is not None:
             self._observer.set_level(settings.log.level)
 

@@ -19,11 +19,12 @@ from lf6gateway.services.quotas import QuotaFile
 from lf6gateway.services.signed_tokens import SignedTokenProof, Terms
 from lf6gateway.services.surroundings import Surroundings, Workers
 from lf6gateway.services.tokens import CannotRead, TokenProof
-from lf6gateway.values.allowance import Allowance
+from lf6gateway.values.allowance import Allowance, Exceeded
 from lf6gateway.values.daily import Daily
 from lf6gateway.values.failures import Failures
 from lf6gateway.values.jwks import LARGEST
 from lf6gateway.values.settings import Settings
+from lf6gateway.values.stream import Stream
 
 _log = Logger()
 
@@ -82,6 +83,26 @@ class Access:
             or self.audit is not None
             or bool(self.allowance or limits.allow or limits.deny)
         )
+
+    def request_of(self, user: str, address: str, stream: Stream, size: int | None) -> Exceeded | None:
+        """Count a request by its user, with the bytes that its body has; what it exceeds, if it is too much.
+
+        :param size: ``None``: not told. Only bytes that are told are counted.
+        """
+        now = self.clock.seconds()
+        exceeded = self.allowance.request_of(user, now) or self.allowance.body_of(
+            user, address, stream, size, now, self.now_s()
+        )
+        if exceeded is None and size:
+            self.count(user, address, stream, size)
+        return exceeded
+
+    def count(self, user: str, address: str, stream: Stream, size: int) -> None:
+        """Count bytes of a body, or take back negative ones; here, or in the process that counts."""
+        if self.distant is not None:
+            self.distant.count(user, address, stream, size)
+        else:
+            self.allowance.count(user, address, stream, size, self.clock.seconds(), self.now_s())
 
     async def start(self) -> None:
         """Read what is needed.

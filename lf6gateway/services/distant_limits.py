@@ -44,14 +44,9 @@ class DistantLimits:
     def verdict(self, verdict: Verdict) -> None:
         """The gateway's answer."""
         asked, may = self._asked.pop(verdict.id)
-        exceeded = None
-        if verdict.policy:
-            exceeded = Exceeded(
-                verdict.policy, verdict.quota, verdict.window_s, verdict.left, verdict.wait_s, verdict.of_bytes
-            )
         if not asked.called:
-            asked.callback(exceeded)
-        elif exceeded is None and may.user is not None and may.stream is not None and may.size:
+            asked.callback(verdict.exceeded)
+        elif verdict.exceeded is None and may.user is not None and may.stream is not None and may.size:
             self.count(may.user, may.address, Stream(may.stream), -may.size)  # whoever asked is gone
 
     def _ask(self, may: May) -> Deferred[Exceeded | None]:

@@ -12,6 +12,7 @@ from typing import Final
 
 import msgspec
 
+from lf6gateway.values.allowance import Exceeded
 from lf6gateway.values.traffic import TrafficMore
 
 _LENGTH: Final = struct.Struct("<I")
@@ -152,15 +153,10 @@ class Drain(_Message, frozen=True, tag=20):
 
 
 class Verdict(_Message, frozen=True, tag=25):
-    """To the worker: what a request exceeds (see ``values/allowance.py``); ``policy`` is empty where it may come in."""
+    """To the worker: what a request exceeds; ``None`` where it may come in."""
 
     id: int
-    policy: str = ""
-    quota: int = 0
-    window_s: int = 0
-    left: int = 0
-    wait_s: int = 0
-    of_bytes: bool = False
+    exceeded: Exceeded | None
 
 
 class Reopen(_Message, frozen=True, tag=26):
