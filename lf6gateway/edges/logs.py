@@ -17,6 +17,8 @@ from twisted.logger import ILogObserver, LegacyLogObserverWrapper, LogEvent, Log
 from twisted.python.logfile import LogFile
 from zope.interface import implementer
 
+from lf6gateway.values.printable import printable
+
 _log = Logger()
 
 _RANK: Final = {level: rank for rank, level in enumerate(LogLevel.iterconstants())}
@@ -112,12 +114,12 @@ def json_line(event: LogEvent) -> str:
 def text_line(event: LogEvent) -> str:
     """An event as a line to read; the lines of a traceback follow, indented."""
     named = _named(event.get("log_format") or "")
-    pairs = "".join(f" {_escaped(name)}={_word(value)}" for name, value in _own_fields(event) if name not in named)
-    logger = _escaped(str(event.get("log_namespace", "")))
-    line = f"{_moment(event)} {_level(event):<5} [{logger}] {_escaped(formatEvent(event))}{pairs}\n"
+    pairs = "".join(f" {printable(name)}={_word(value)}" for name, value in _own_fields(event) if name not in named)
+    logger = printable(str(event.get("log_namespace", "")))
+    line = f"{_moment(event)} {_level(event):<5} [{logger}] {printable(formatEvent(event))}{pairs}\n"
     failure = event.get("log_failure")
     if failure is not None:
-        line += "".join(f"    {_escaped(one)}\n" for one in failure.getTraceback().split("\n") if one)
+        line += "".join(f"    {printable(one)}\n" for one in failure.getTraceback().split("\n") if one)
     return line
 
 
@@ -142,17 +144,11 @@ def _own_fields(event: LogEvent) -> Iterator[tuple[str, Any]]:
             yield name, value
 
 
-def _escaped(text: str) -> str:
-    if text.isprintable():
-        return text
-    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text)
-
-
 def _word(value: Any) -> str:
     text = str(value)
     if text and not any(one in ' "=' for one in text):
-        return _escaped(text)
-    return '"' + _escaped(text.replace("\\", "\\\\").replace('"', '\\"')) + '"'
+        return printable(text)
+    return '"' + printable(text.replace("\\", "\\\\").replace('"', '\\"')) + '"'
 
 
 @lru_cache(maxsize=1024)

@@ -24,7 +24,7 @@ from lf6gateway.edges.commands.delivered_options import (
 )
 from lf6gateway.edges.commands.delivered_places import Places, complain, with_places
 from lf6gateway.edges.commands.refusal import Commands, Refusal
-from lf6gateway.edges.progress import Progress
+from lf6gateway.edges.progress import ObjectProgress
 from lf6gateway.services.ahead import ahead
 from lf6gateway.services.catalogue import Source
 from lf6gateway.services.reading import digest
@@ -95,7 +95,7 @@ async def _report(chosen: argparse.Namespace, asked: Asked, places: Places) -> i
     asked = Asked(there, asked.window, asked.host, None)
     fields = _fields(chosen)
     total = Tally(_unit_hours(asked))
-    progress = Progress("report", places.reactor.seconds)
+    progress = ObjectProgress("report", places.reactor.seconds)
 
     async def counted(found: Delivered) -> Tally:
         if found.stream is Stream.SPECIMEN:

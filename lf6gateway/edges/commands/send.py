@@ -22,8 +22,8 @@ from lf6gateway.client.options import Options
 from lf6gateway.client.records import line_of
 from lf6gateway.client.specimen import Specimen, specimen_of
 from lf6gateway.client.uploading import Line, Stopped, Uploader
-from lf6gateway.edges.commands.progress import Progress
 from lf6gateway.edges.commands.refusal import Commands, Refusal
+from lf6gateway.edges.progress import ByteProgress
 from lf6gateway.values.duration import parse_duration
 from lf6gateway.values.size import parse_size
 
@@ -86,7 +86,7 @@ def add_parser(commands: Commands) -> None:
 def run(chosen: argparse.Namespace) -> int:
     """Do what the command line says; 0 when everything was acknowledged."""
     url = chosen.url or os.environ.get(URL_VARIABLE) or DEFAULT_URL
-    progress = Progress("sent", _total(chosen.paths))
+    progress = ByteProgress("sent", _total(chosen.paths))
     options = Options(
         compress=not chosen.no_compress,
         ca_file=chosen.ca_file,
@@ -109,7 +109,7 @@ def run(chosen: argparse.Namespace) -> int:
         stopped = str(error)
     finally:
         uploader.close()
-        progress.end()
+        progress.clear()
         _summary(chosen, url, uploader, stopped, time.monotonic() - begun)
     return 1 if stopped or uploader.tally.refused else 0
 
@@ -130,7 +130,7 @@ def _who(chosen: argparse.Namespace) -> str:
     return token
 
 
-def _records(chosen: argparse.Namespace, uploader: Uploader, prefix: str, progress: Progress) -> None:
+def _records(chosen: argparse.Namespace, uploader: Uploader, prefix: str, progress: ByteProgress) -> None:
     batch: list[Line] = []
     size = number = 0
 
@@ -170,7 +170,7 @@ def _reading(path: str, uploader: Uploader) -> Iterator[BinaryIO | None]:
         yield cast(BinaryIO, gzip.GzipFile(fileobj=file)) if path.endswith(".gz") else file
 
 
-def _lines(file: BinaryIO, path: str, form: str, uploader: Uploader, progress: Progress) -> Iterator[Line]:
+def _lines(file: BinaryIO, path: str, form: str, uploader: Uploader, progress: ByteProgress) -> Iterator[Line]:
     whole = form == "json" or (form == "auto" and path.removesuffix(".gz").endswith(".json"))
     refused = uploader.tally.refused
     number = 0
@@ -194,7 +194,7 @@ def _lines(file: BinaryIO, path: str, form: str, uploader: Uploader, progress: P
         refused.append((f"{path}:{number + 1}", f"it cannot be read on: {error}"))
 
 
-def _specimens(chosen: argparse.Namespace, uploader: Uploader, prefix: str, progress: Progress) -> None:
+def _specimens(chosen: argparse.Namespace, uploader: Uploader, prefix: str, progress: ByteProgress) -> None:
     for number, path in enumerate(_files(chosen.paths), 1):
         try:
             with _specimen(path, chosen.uri, chosen.content_type) as (specimen, file, length):

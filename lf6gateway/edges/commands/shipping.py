@@ -22,13 +22,15 @@ from lf6gateway.disk.lock import CacheInUse
 from lf6gateway.disk.set_aside import listing
 from lf6gateway.disk.specimen_file import Specimen
 from lf6gateway.edges.commands.refusal import Refusal
-from lf6gateway.edges.commands.terminal import ProgressLine, bar, escaped, size
+from lf6gateway.edges.commands.terminal import size
 from lf6gateway.edges.logs import make_observer
+from lf6gateway.edges.progress import ProgressLine, bar
 from lf6gateway.services.assembly import Assembly
 from lf6gateway.services.emptying import Emptying, waiting_parts
 from lf6gateway.services.gateway import GatewayService
 from lf6gateway.services.send_specimen import Sent
 from lf6gateway.values.grown import Grown
+from lf6gateway.values.printable import printable
 from lf6gateway.values.settings import Settings
 from lf6gateway.values.settings_problem import shown
 from lf6gateway.values.stream import Stream
@@ -94,8 +96,10 @@ class Shipping:
         records = sum(one.records for stream, one in self._figures.items() if stream is not Stream.SPECIMEN)
         done = 1 - min(1.0, waits / max(1, self._begun.files))
         self._progress.show(
-            f"{bar(done)} {records} records, {self._figures[Stream.SPECIMEN].records} specimens, "
-            f"{size(sum(one.bytes for one in self._figures.values()))} sent; {waits} files to go"
+            lambda: (
+                f"{bar(done)} {records} records, {self._figures[Stream.SPECIMEN].records} specimens, "
+                f"{size(sum(one.bytes for one in self._figures.values()))} sent; {waits} files to go"
+            )
         )
 
     def _grown(self, stream: Stream, grown: Grown) -> None:
@@ -126,7 +130,7 @@ class Shipping:
         else:
             what = "specimen" if stream is Stream.SPECIMEN else f"{records} records"
             how = "there already" if found else size(length)
-            print(escaped(f"{place}/{key}  {what}, {how}"), flush=True)
+            print(printable(f"{place}/{key}  {what}, {how}"), flush=True)
 
     def tell(self) -> int:
         """Print the summary; the exit status."""
@@ -157,7 +161,7 @@ class Shipping:
             what = "specimens" if stream is Stream.SPECIMEN else f"records in {len(one.objects)} objects"
             there = f", {one.found} were there already" if one.found else ""
             if one.records or one.found:
-                print(escaped(f"{stream.value}: {one.records} {what}, {size(one.bytes)}, to {one.place}{there}"))
+                print(printable(f"{stream.value}: {one.records} {what}, {size(one.bytes)}, to {one.place}{there}"))
         if not any(one.records or one.found for one in self._figures.values()) and not left.files:
             print("nothing waited in the spool")
         if left.files:

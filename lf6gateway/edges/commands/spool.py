@@ -24,7 +24,9 @@ from lf6gateway.disk.specimens import waiting_specimens
 from lf6gateway.edges.commands import spool_quarantine
 from lf6gateway.edges.commands.cache_dir import add_spool, chosen_cache_dir, reading
 from lf6gateway.edges.commands.refusal import Commands, Refusal
-from lf6gateway.edges.commands.terminal import ProgressLine, age, escaped, size, table
+from lf6gateway.edges.commands.terminal import age, size, table
+from lf6gateway.edges.progress import ProgressLine
+from lf6gateway.values.printable import printable
 from lf6gateway.values.settings_problem import shown
 from lf6gateway.values.slot import Slot
 from lf6gateway.values.stream import RECORD_STREAMS, Stream
@@ -217,13 +219,15 @@ def _show(told: dict[str, Any]) -> None:
             print(f"{hour['stream']}/{hour['hour']}/{name['name']}  {size(name['bytes'])}  {name['records']}  {state}")
     for one in told.get("specimens", ()):
         what = f"damaged: {one['damaged']}" if "damaged" in one else f"{one['user']}  {one['uri'][:200]}"
-        print(escaped(f"specimen  {one['id']}  {size(one['bytes'])}  {what}"))
+        print(printable(f"specimen  {one['id']}  {size(one['bytes'])}  {what}"))
     records = sum(hour["waiting"] for hour in told["hours"] if hour["stream"] != Stream.SPECIMEN.value)
     specimens = sum(hour["waiting"] for hour in told["hours"] if hour["stream"] == Stream.SPECIMEN.value)
     waiting_bytes = sum(hour["waiting_bytes"] for hour in told["hours"])
     whose = f", host {told['host']}" if told["host"] else ""
     print(
-        escaped(f"{told['cache_dir']}{whose}: {records} records and {specimens} specimens wait, {size(waiting_bytes)}")
+        printable(
+            f"{told['cache_dir']}{whose}: {records} records and {specimens} specimens wait, {size(waiting_bytes)}"
+        )
     )
     damaged = sum(hour["damaged"] for hour in told["hours"])
     if damaged:
@@ -246,7 +250,7 @@ def _cat(chosen: argparse.Namespace, cache_dir: str) -> int:
         nonlocal bad
         bad += 1
         sys.stdout.flush()
-        print(f"lf6gateway: {escaped(str(damage))}", file=sys.stderr)
+        print(f"lf6gateway: {printable(str(damage))}", file=sys.stderr)
 
     out = sys.stdout.buffer
     for hour in hours_lying(fs, root, stream):
@@ -286,19 +290,23 @@ def _verify(chosen: argparse.Namespace, cache_dir: str) -> int:
     progress = ProgressLine()
     files = total = 0
     damaged: list[Proven] = []
+
+    def so_far() -> str:
+        return f"{files} files, {size(total)}, {len(damaged)} damaged"
+
     for one in prove(OsFileSystem(), cache_dir):
         files += 1
         total += one.bytes
-        progress.show(f"{files} files, {size(total)}, {len(damaged)} damaged")
+        progress.show(so_far)
         if one.damage:
             damaged.append(one)
         if chosen.json or not (one.damage or one.note):
             continue
         progress.clear()
         for damage in one.damage:
-            print(escaped(f"damaged  {damage}"))
+            print(printable(f"damaged  {damage}"))
         if one.note:
-            print(escaped(f"note     {one.path}: {one.note}"))
+            print(printable(f"note     {one.path}: {one.note}"))
     progress.clear()
     if chosen.json:
         faults = [{"path": d.path, "offset": d.offset, "why": d.why} for one in damaged for d in one.damage]

@@ -19,8 +19,9 @@ from lf6gateway.disk.set_aside import Kind, SetAside, hindrance, listing
 from lf6gateway.disk.specimen_file import read_head
 from lf6gateway.edges.commands.cache_dir import add_spool
 from lf6gateway.edges.commands.refusal import Commands, Refusal
-from lf6gateway.edges.commands.terminal import escaped, size, table
+from lf6gateway.edges.commands.terminal import size, table
 from lf6gateway.values import member
+from lf6gateway.values.printable import printable
 from lf6gateway.values.settings_problem import shown
 from lf6gateway.values.slot import Slot
 from lf6gateway.values.stream import RECORD_STREAMS, Stream
@@ -128,10 +129,10 @@ def _show(chosen: argparse.Namespace, found: list[SetAside]) -> int:
         print(json.dumps({**_facts(one), "preview": preview, "cut": cut}))
         return 0
     for name, value in _facts(one).items():
-        print(escaped(f"{name}: {value}"))
+        print(printable(f"{name}: {value}"))
     print()
     for line in preview.removesuffix("\n").split("\n"):
-        print(escaped(line))
+        print(printable(line))
     if cut:
         print(f"... and more; --bytes shows up to {_LONGEST}")
     return 0
@@ -198,9 +199,9 @@ def _retry(chosen: argparse.Namespace, found: list[SetAside]) -> int:
         print(json.dumps({"asked": asked, "refused": refused}))
     else:
         for name in asked:
-            print(escaped(f"{name}: the next start puts it back into the spool and tries it again"))
+            print(printable(f"{name}: the next start puts it back into the spool and tries it again"))
         for each in refused:
-            print(escaped(f"lf6gateway: {each['name']} stays: {each['why']}"), file=sys.stderr)
+            print(printable(f"lf6gateway: {each['name']} stays: {each['why']}"), file=sys.stderr)
     return 1 if refused else 0
 
 
@@ -212,7 +213,7 @@ def _rm(chosen: argparse.Namespace, found: list[SetAside]) -> int:
             remove(OsFileSystem(), one)
         gone.append({"name": one.name, "lost": lost})
         if not chosen.json:
-            print(escaped(f"{one.name}: {'removed' if chosen.yes else 'would be lost'}: {lost}"))
+            print(printable(f"{one.name}: {'removed' if chosen.yes else 'would be lost'}: {lost}"))
     if chosen.json:
         print(json.dumps({"removed": chosen.yes, "files": gone}))
     elif not chosen.yes and gone:

@@ -22,7 +22,7 @@ from lf6gateway.edges.commands.delivered_options import (
 )
 from lf6gateway.edges.commands.delivered_places import Places, complain, mended, with_places
 from lf6gateway.edges.commands.refusal import Commands
-from lf6gateway.edges.progress import Progress
+from lf6gateway.edges.progress import ObjectProgress
 from lf6gateway.services.ahead import ahead
 from lf6gateway.services.reading import digest
 from lf6gateway.values.asked import Asked
@@ -78,7 +78,7 @@ def run(chosen: argparse.Namespace) -> int:
 async def _verify(chosen: argparse.Namespace, asked: Asked, places: Places) -> int:
     there = [one for one in asked.streams if one in places.catalogue.sources]
     asked = Asked(there, asked.window, asked.host, asked.user)
-    progress = Progress("verify", places.reactor.seconds)
+    progress = ObjectProgress("verify", places.reactor.seconds)
     total = _Sum()
 
     async def checked(found: Delivered) -> Verdict:
