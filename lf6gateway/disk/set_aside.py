@@ -88,7 +88,7 @@ def _is_request(name: str, entries: dict[str, Entry]) -> bool:
 
 def _one(fs: FileSystem, root: str, folder: str, name: str, entries: dict[str, Entry]) -> SetAside:
     path = os.path.join(root, folder, name)
-    note = _note(fs, path + NOTE) if name + NOTE in entries else {}
+    note = read_note(fs, path) if name + NOTE in entries else {}
     offset = note.get("offset")
     if not note:
         kind = Kind.UNKNOWN
@@ -110,9 +110,13 @@ def _one(fs: FileSystem, root: str, folder: str, name: str, entries: dict[str, E
     )
 
 
-def _note(fs: FileSystem, path: str) -> dict[str, Any]:
+def read_note(fs: FileSystem, path: str) -> dict[str, Any]:
+    """The note beside a file; nothing where there is none that can be read. Blocks.
+
+    :raises OSError: the disk failed.
+    """
     try:
-        text = next(read_pieces(fs, path), b"")[:_LONGEST_NOTE]
+        text = next(read_pieces(fs, path + NOTE), b"")[:_LONGEST_NOTE]
         found = json.loads(text)
     except (ValueError, RecursionError, FileNotFoundError):
         return {}

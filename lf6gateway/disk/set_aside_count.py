@@ -4,21 +4,17 @@ bounded however much there is; must never read what was set aside, only the note
 from __future__ import annotations
 
 import heapq
-import json
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final
 
 from lf6gateway.disk.filesystem import Entry, FileSystem
-from lf6gateway.disk.set_aside import NOTE, WANTED
-
-_LONGEST_NOTE: Final = 64 * 1024
+from lf6gateway.disk.set_aside import NOTE, WANTED, read_note
 
 
 @dataclass(frozen=True, slots=True)
-class SetAside:
+class Newest:
     """One file in quarantine; ``name`` is below it, ``at_ns`` when it came there, in nanoseconds since 1970."""
 
     name: str
@@ -35,7 +31,7 @@ class Listing:
 
     count: int
     bytes: int
-    newest: tuple[SetAside, ...]
+    newest: tuple[Newest, ...]
 
 
 def listing(fs: FileSystem, root: str, most: int) -> Listing:
@@ -59,23 +55,17 @@ def listing(fs: FileSystem, root: str, most: int) -> Listing:
     return Listing(count, total, tuple(_told(fs, root, stream, entry) for _, stream, entry in newest))
 
 
-def _told(fs: FileSystem, root: str, stream: str, entry: Entry) -> SetAside:
-    note: dict[str, object] = {}
+def _told(fs: FileSystem, root: str, stream: str, entry: Entry) -> Newest:
     try:
-        handle = fs.open(os.path.join(root, stream, entry.name + NOTE))
-        try:
-            read = json.loads(handle.read_at(0, _LONGEST_NOTE))
-            note = read if isinstance(read, dict) else {}
-        finally:
-            handle.close()
-    except (OSError, ValueError) as error:
+        note = read_note(fs, os.path.join(root, stream, entry.name))
+    except OSError as error:
         note = {"why": f"its note cannot be read: {error}"}
-    return SetAside(
+    return Newest(
         f"{stream}/{entry.name}",
         stream,
         entry.size,
         _moment(note.get("at"), entry.mtime_ns),
-        str(note.get("why", "")),
+        str(note.get("why", "its note is missing, or cannot be read")),
         str(note.get("from", "")),
     )
 
