@@ -7,9 +7,9 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
-from lf6gateway.edges.admin_endpoints import _json
 from lf6gateway.edges.commands import refusal
 from lf6gateway.edges.commands import status as command
 from lf6gateway.values.settings_admin import Admin
@@ -18,7 +18,7 @@ from tests.status_samples import status
 
 
 def facts(**asked: Any) -> Any:
-    return json.loads(_json(status(**asked)).body)
+    return json.loads(msgspec.json.encode(status(**asked)))
 
 
 def test_all_is_well_only_where_data_are_taken_and_no_alert_is_firing() -> None:
