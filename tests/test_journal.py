@@ -231,6 +231,16 @@ def test_what_was_refused_is_cut_off_durably_before_anybody_is_told(tmp_path: Pa
     assert seen == [["write", "sync", "truncate", "sync"]]
 
 
+def test_a_cut_that_fails_is_tried_again(tmp_path: Path) -> None:
+    desk = Desk(tmp_path)
+    result_of(desk.journal.append(entry(1)))
+    desk.fs.fail["sync"] = desk.fs.fail["truncate"] = OSError(errno.EIO, "Input/output error")
+    desk.fs.effects.clear()
+    seen: list[list[str]] = []
+    desk.journal.append(entry(2)).addErrback(lambda _: seen.append([effect for effect, _ in desk.fs.effects]))
+    assert seen == [["write", "sync", "truncate", "truncate", "sync"]]
+
+
 def test_a_half_written_tail_is_never_sealed(tmp_path: Path) -> None:
     desk = Desk(tmp_path)
     result_of(desk.journal.append(entry(1)))

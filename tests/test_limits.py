@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 
@@ -226,6 +227,16 @@ def test_no_flood_of_users_or_addresses_makes_it_grow() -> None:
     allowance = gateway.counts.allowance
     assert [len(buckets) for buckets in allowance._buckets.values()] == [100, 100]
     assert len(allowance.daily) == 100
+
+
+def test_the_audit_trail_names_whose_request_was_one_too_many() -> None:
+    gateway = limited("user_requests: 1/1h")
+    told: list[tuple[object, object]] = []
+    gateway.access.audit = SimpleNamespace(  # type: ignore[assignment]
+        tell=lambda event, fields: told.append((fields["user"], fields["status"]))
+    )
+    assert statuses(gateway, 2) == [204, 429]
+    assert told == [("alice", 204), ("alice", 429)]
 
 
 def test_what_is_let_in_when_its_sender_has_left_is_given_back() -> None:
